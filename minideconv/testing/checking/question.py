@@ -145,9 +145,14 @@ class Question:
         """
         found: dict[str, Named] = {}
         for way in self.bank:
-            if way.name not in found and self.accounts_for(way) >= least:
+            known = found.get(way.name)
+            if known is not None and known.mistakes[0].place == way.place:
+                continue
+            if self.accounts_for(way) >= least:
                 raises = bool(self.raised)
-                found[way.name] = Named(self.output, (way,), raises=raises, values=(way.values,))
+                found[way.name] = Named(
+                    self.output, (way,), raises=raises, values=(way.values,), placed=known is None
+                )
         return list(found.values())
 
     def accounts_for(self, way: Mistake) -> int:
@@ -240,12 +245,11 @@ class Question:
 
     def named(self, fit: Fit, when: str = "") -> Named:
         """Name the mistake by that of its ways that explains most."""
-        best = max(
-            fit.mistakes,
-            key=lambda m: sum(self.equal(p, p.value(m)) for p in fit.matched),
-        )
+        counts = [sum(self.equal(p, p.value(m)) for p in fit.matched) for m in fit.mistakes]
+        top = tuple(m for m, n in zip(fit.mistakes, counts, strict=True) if n == max(counts))
         raises = bool(fit.failed) and not fit.alone
-        return Named(self.output, (best,), when, raises=raises, values=fit.values)
+        one = len({m.place for m in top}) == 1
+        return Named(self.output, top[:1], when, raises=raises, values=fit.values, placed=one)
 
     def does(self) -> str:
         """Say where the output is wrong, and what is the same about it wherever it is."""

@@ -269,7 +269,7 @@ class Checker:
             got = self.call(*self.operation.call_arguments(case)).outputs
         except StudentFault as fault:
             return [n for n in known if n.raises and fault.kind in FAULTS]
-        return [n for n in known if n.explains(self.operation, case, got[n.output])]
+        return [n for n in known if n.explains(self.operation, case, got)]
 
     def _title(self, failure: Failure, case: Case) -> str:
         """Say what a wrong output does where no mistake of the bank explains it."""

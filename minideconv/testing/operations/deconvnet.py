@@ -251,6 +251,7 @@ DECONVNET_BACKWARD = Operation(
     name="deconvnet_backward",
     arguments=("dscores", "x", *PARAMETERS),
     outputs=tuple(f"d{name}" for name in PARAMETERS),
+    order=("dc1", "dv1", "dc2", "dv2", "db2", "dw2", "db1", "dw1"),
     rules={f"d{name}": _rule(name) for name in PARAMETERS},
     shapes=_backward_shapes,
     call_arguments=_plain,

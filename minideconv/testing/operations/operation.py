@@ -128,6 +128,9 @@ class Operation:
         wrong one, what was got (None: nothing) and what must be; ``right(want, got)`` tells.
     long : mapping of str to callable
         Large cases by what they promise, each tried once; ``long[name]()`` is the case.
+    order : tuple of str
+        The outputs in the order in which they are computed, the later ones from what the earlier
+        ones are computed from; by default that of `outputs`.
     exact : bool
         Whether the results of integers are integers, compared by ``==``.
     telling : callable
@@ -159,6 +162,7 @@ class Operation:
     written: Callable[[dict[str, str]], str] | None = None
     narrow: Callable[[Any], Any | None] = lambda geometry: geometry
 
+    order: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
     keeps_dtype: bool = True
     double: bool = True
@@ -173,7 +177,12 @@ class Operation:
 
     def looks_at(self, geometry: Any) -> Sequence[str]:
         """Return the outputs that the geometry's family compares."""
-        return self.outputs if self.watched is None else self.watched(geometry)
+        return self.computed if self.watched is None else self.watched(geometry)
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The outputs in the order in which they are computed."""
+        return self.order or self.outputs
 
     @property
     def calls(self) -> tuple[str, ...]:
