@@ -21,6 +21,7 @@ from minideconv.testing.mistakes import (  # noqa: F401
     conv_transpose2d,
     conv_transpose2d_backward,
     deconvnet,
+    deconvnet_backward,
     im2col,
     max_pool2d,
     max_pool2d_backward,
