@@ -20,6 +20,7 @@ from minideconv.testing.mistakes import (  # noqa: F401
     conv_matrix,
     conv_transpose2d,
     conv_transpose2d_backward,
+    cross_entropy,
     deconvnet,
     deconvnet_backward,
     im2col,
@@ -34,6 +35,7 @@ from minideconv.testing.mistakes import (  # noqa: F401
     tape,
     tape_operations,
     tape_values,
+    train,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes, ways
 

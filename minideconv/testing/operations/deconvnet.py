@@ -210,7 +210,8 @@ def _entropy_arguments(case: Case) -> tuple[Arrays, Settings]:
 def _train_arguments(case: Case) -> tuple[Arrays, Settings]:
     free = {role: a for role, a in case.arrays.items() if role != "draws"}
     arrays: Arrays = {"x": free.pop("x"), "labels": _labels(case), **free}
-    return arrays, {"steps": 2, "rate": 0.25}
+    steps = 1 + (case.geometry.batch + case.geometry.first + case.geometry.second) % 2
+    return arrays, {"steps": steps, "rate": 0.25}
 
 
 def _backward_shapes(g: TinyGeometry) -> dict[str, tuple[int, ...]]:
