@@ -8,7 +8,7 @@ from dataclasses import replace
 from minideconv.testing.checking.named import Named, got_of, is_equal
 from minideconv.testing.checking.probing import Probe
 from minideconv.testing.checking.question import LEAST, Question
-from minideconv.testing.mistakes import Mistake
+from minideconv.testing.mistakes import Mistake, ways
 from minideconv.testing.operations.operation import Array, Expected, Operation
 
 __all__ = ["consequences", "first_told", "is_wrong", "one_for_all"]
@@ -30,10 +30,10 @@ def _equals(
 
 def one_for_all(operation: Operation, seen: Sequence[Probe]) -> Named | None:
     """Return the mistake of which all that is wrong follows, if there is one."""
-    if not operation.order or any(p.got is None for p in seen):
+    if any(p.got is None for p in seen):
         return None
     wrong = [o for o in operation.computed if is_wrong(operation, o, seen)]
-    if not wrong:
+    if not wrong or not any(hasattr(m.values, "outputs") for m in ways(operation.name, wrong[0])):
         return None
     question = Question(operation, wrong[0], seen)
     if len(question.wrong) < LEAST:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Mistake, Right, given, mistake, register, vary
+from minideconv.testing.mistakes.network import Placed, put
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__: list[str] = []  # they are reached through the bank
@@ -131,36 +132,61 @@ for _name, _axis in (
              lambda s, right, axis=_axis, formula=_formula: formula(
                  _softmax(s, axis, s.max(axis=axis, keepdims=True)), right))  # type: ignore[misc]  # fmt: skip
 
-for _output, _formula in (("loss", _mean_log), ("dscores", _mean_off)):
-    _put(_output, "largest score not taken off",
-         "exp overflows for large scores: take the largest score of each pixel off all of its "
-         "scores first.",
-         lambda s, right, formula=_formula: formula(_softmax(s), right),  # type: ignore[misc]
-         *([lambda s, right: np.asarray(
-             (np.log(np.exp(s).sum(1)) - (s * right).sum(1)).sum() / _pixels(right))]
-           if _output == "loss" else []))  # fmt: skip
-    _put(_output, "largest score of several pixels taken off",
-         "Where a pixel's scores are all far below the largest of other pixels, its exp is 0 for "
-         "every class: take each pixel's own largest score off.",
-         *(lambda s, right, axis=axis, formula=_formula: formula(
-             _softmax(s, off=s.max(axis=axis, keepdims=True)), right)
-           for axis in ((0, 1, 2, 3), (1, 2, 3), (1, 2), (1, 3), (0, 1))))  # fmt: skip
 
+def _both(powers: Callable[[Array], Array], loss: Formula | None = None) -> Placed:
+    """Return what makes both outputs wrong: other probabilities."""
+
+    def outputs(arrays: Arrays, settings: Settings) -> dict[str, Array]:
+        scores, right = _arguments(arrays)
+        p = powers(scores)
+        return {
+            "loss": _mean_log(p, right) if loss is None else loss(scores, right),
+            "dscores": _mean_off(p, right),
+        }
+
+    return Placed("loss", "", outputs)
+
+
+def _multiplied(powers: Callable[[Array], Array]) -> Formula:
+    """Return the loss as a sum over all classes, of 0 times infinity where that is."""
+    return lambda s, right: np.asarray(-(np.log(powers(s)) * right).sum() / _pixels(right))
+
+
+def _log_of_sum(scores: Array, right: Array) -> Array:
+    logs = np.log(np.exp(scores).sum(1)) - (scores * right).sum(1)
+    return np.asarray(logs.sum() / _pixels(right))
+
+
+put(OP, "loss", "largest score not taken off",
+    "exp overflows for large scores: take the largest score of each pixel off all of its scores "
+    "first.",
+    [_both(_softmax, loss) for loss in (None, _multiplied(_softmax), _log_of_sum)])  # fmt: skip
+
+
+def _less_largest(axis: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda s: _softmax(s, off=s.max(axis=axis, keepdims=True))
+
+
+put(OP, "loss", "largest score of several pixels taken off",
+    "Where a pixel's scores are all far below the largest of other pixels, its exp is 0 for every "
+    "class: take each pixel's own largest score off.",
+    [
+        _both(powers, loss)
+        for powers in map(_less_largest, ((0, 1, 2, 3), (1, 2, 3), (1, 2), (1, 3), (0, 1)))
+        for loss in (None, _multiplied(powers))
+    ])  # fmt: skip
 _put("loss", "logarithm of p, which is 0 for small scores",
      "The softmax of a score far below the largest is 0 in rounding, and its logarithm infinite: "
      "take score - largest - log(sum of exp).",
      lambda s, right: _mean_log(_p(s), right),
-     lambda s, right: np.asarray(-(np.log(_p(s)) * right).sum() / _pixels(right)))  # fmt: skip
+     _multiplied(_p))  # fmt: skip
 
 TINY = tuple(10.0**-n for n in range(3, 17)) + tuple(5 * 10.0**-n for n in (8, 9, 10, 12))
-_put("loss", "a small number added in the logarithm",
-     "log(p + epsilon) is another loss, and never larger than -log(epsilon): take score - largest "
-     "- log(sum of exp), which needs none.",
+_put("loss", "a small number in the logarithm",
+     "log(p + epsilon), or that of p limited to epsilon, is another loss, never larger than "
+     "-log(epsilon): take score - largest - log(sum of exp), which needs none.",
      *(lambda s, right, tiny=tiny: _mean_log(_p(s) + s.dtype.type(tiny), right)
-       for tiny in TINY))  # fmt: skip
-_put("loss", "p limited in the logarithm",
-     "log(max(p, epsilon)) is never larger than -log(epsilon): take score - largest - log(sum of "
-     "exp), which needs no limit.",
+       for tiny in TINY),
      *(lambda s, right, tiny=tiny, top=top: _mean_log(
          np.clip(_p(s), s.dtype.type(tiny), s.dtype.type(1 - tiny if top else 1)), right)
        for tiny in TINY for top in (False, True)))  # fmt: skip

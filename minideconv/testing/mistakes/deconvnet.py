@@ -223,7 +223,7 @@ def _logs(scores: Array) -> Array:
 for _name, _after in (
     ("softmax behind the scores", lambda s: np.exp(_logs(s))),
     ("logarithm of the softmax behind the scores", _logs),
-    ("sigmoid behind the scores", lambda s: 1 / (1 + np.exp(-s))),
+    ("sigmoid behind the scores", lambda s: np.exp(-np.logaddexp(0, -s))),
 ):
 
     @mistake(OP, OUT, _name,

@@ -63,37 +63,40 @@ def _put(name: str, sentence: str, *loops: Loop) -> None:
 
 # The number of steps ------------------------------------------------------------------------
 
-_put("one step too few", "The loop makes steps - 1 steps; range(steps) makes `steps`.",
-     lambda t: t.run(t.steps - 1, t.rate))  # fmt: skip
-_put("one step too many", "The loop makes steps + 1 steps; range(steps) makes `steps`.",
-     lambda t: t.run(t.steps + 1, t.rate))  # fmt: skip
-_put("only one step made", "The loop is left after its first step; it makes `steps`.",
-     lambda t: t.run(1, t.rate))  # fmt: skip
-_put("parameters returned as they came", "What is returned is the parameters as they were given: "
-     "no step is kept.", lambda t: t.first)  # fmt: skip
+put(OP, OUT, "wrong number of steps", "The loop makes `steps` steps: range(steps).", [
+    _way(lambda t, count=count: t.run(count(t), t.rate), f"({words})")  # type: ignore[misc]
+    for words, count in (
+        ("one too few", lambda t: t.steps - 1),
+        ("one too many", lambda t: t.steps + 1),
+        ("only one", lambda t: 1),
+        ("none is kept", lambda t: 0),
+    )
+])  # fmt: skip
 
 
 # The step -----------------------------------------------------------------------------------
 
 _put("steps go uphill", "The gradient is added; a step goes against it.",
      lambda t: t.run(t.steps, -t.rate))  # fmt: skip
-for _name, _sentence, _rates in (
-    ("rate divided by the number of images", "The gradient is that of a mean already.",
-     [lambda t: t.rate / t.images]),
-    ("rate divided by the number of pixels", "The gradient is that of a mean already.",
-     [lambda t: t.rate / t.pixels]),
-    ("gradient of the sum over the pixels", "The loss is a mean over the pixels, and so is its "
-     "gradient.", [lambda t: t.rate * t.pixels]),
-    ("rate ignored", "The step is another one than rate times the gradient.",
-     [lambda t: 1.0, lambda t: 0.1, lambda t: 0.01, lambda t: 0.001]),
-    ("rate halved", "The step is rate times the gradient.", [lambda t: t.rate / 2]),
-    ("rate doubled", "The step is rate times the gradient.", [lambda t: 2 * t.rate]),
-    ("rate divided by the number of steps", "Each step has the rate that is given.",
-     [lambda t: t.rate / t.steps]),
-):  # fmt: skip
-    _put(_name, _sentence, *(
-        lambda t, rate=rate: t.run(t.steps, rate(t)) for rate in _rates
-    ))  # type: ignore[misc]  # fmt: skip
+put(OP, OUT, "wrong rate",
+    "A step is rate times the gradient of the mean over the pixels.",
+    [
+        _way(lambda t, rate=rate: t.run(t.steps, rate(t)), f"({words})")  # type: ignore[misc]
+        for words, rate in (
+            ("divided by the number of images", lambda t: t.rate / t.images),
+            ("divided by the number of pixels", lambda t: t.rate / t.pixels),
+            ("multiplied by the number of pixels", lambda t: t.rate * t.pixels),
+            ("multiplied by the pixels of an image", lambda t: t.rate * t.pixels / t.images),
+            ("multiplied by the number of images", lambda t: t.rate * t.images),
+            ("divided by the number of steps", lambda t: t.rate / t.steps),
+            ("halved", lambda t: t.rate / 2),
+            ("doubled", lambda t: 2 * t.rate),
+            ("1 in its place", lambda t: 1.0),
+            ("0.1 in its place", lambda t: 0.1),
+            ("0.01 in its place", lambda t: 0.01),
+            ("0.001 in its place", lambda t: 0.001),
+        )
+    ])  # fmt: skip
 
 put(OP, OUT, "some parameters not trained",
     "All eight parameters take part in every step.",
