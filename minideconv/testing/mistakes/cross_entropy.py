@@ -204,19 +204,14 @@ def _only_p(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return gradient + (labels[:, None] == classes) / labels.size
 
 
-def _at_each(scores: Array, right: Array) -> Array:
-    """Take 1 off at the classes that occur, for every pixel: ``p[:, labels] -= 1``."""
-    occurs = right.any(axis=(0, 2, 3), keepdims=True)
-    return _mean_off(_p(scores), occurs.astype(scores.dtype))
-
-
-def _at_each_of_an_image(scores: Array, right: Array) -> Array:
-    return _mean_off(_p(scores), right.any(axis=(2, 3), keepdims=True).astype(scores.dtype))
+def _at_each(axes: tuple[int, ...]) -> Formula:
+    """Take 1 off at the classes that occur along these axes, for every pixel."""
+    return lambda s, right: (_p(s) - right.any(axis=axes, keepdims=True)) / _pixels(right)
 
 
 _put("dscores", "1 taken off at every pixel for every label",
      "p[:, labels] -= 1 takes 1 off in all pixels for each class that occurs; each pixel has its "
-     "own class: p[np.arange(P), labels].", _at_each, _at_each_of_an_image)  # fmt: skip
+     "own class: p[np.arange(P), labels].", _at_each((0, 2, 3)), _at_each((2, 3)))  # fmt: skip
 _put("dscores", "multiplied by p once more",
      "The gradient is p - 1 at the right class and p elsewhere; the slope of the softmax is in it "
      "already.",

@@ -25,6 +25,7 @@ from minideconv.testing.mistakes.network import (
     Placed,
     behind,
     in_places,
+    in_size,
     put,
     scores,
 )
@@ -122,7 +123,6 @@ POOLED = (
 )
 UNPOOLED = {
     "switches ignored": "switches ignored: the windows' top left pixel",
-    "unpooled by repeating each value": "values copied to the whole window",
     **{
         name: name
         for name in (
@@ -159,6 +159,11 @@ def _unpooling(name: str) -> Layer:
     return layer
 
 
+def _repeated(y: Array, switches: Array, size: Sequence[int]) -> Array:
+    """Fill each window of 2 x 2; what it leaves over of an odd size is 0."""
+    return in_size(y.repeat(2, axis=2).repeat(2, axis=3), size)
+
+
 def _put_pooling(word: str, name: str, sentence: str, layer: Layer) -> None:
     sets = [tuple(p.format(word) for p in places) for places in BOTH]
     put(OP, OUT, name, sentence, [
@@ -171,6 +176,11 @@ for _name in POOLED:
     _put_pooling("pool", _name, _sentence, _pooling(_name))
 for _name, _known in UNPOOLED.items():
     _put_pooling("unpool", _name, _of("max_unpool2d", "x", _known).sentence, _unpooling(_known))
+
+
+_put_pooling("unpool", "unpooled by repeating each value",
+             "Each value fills its window; unpooling puts it at its switch, 0 around it.",
+             _repeated)  # fmt: skip
 
 
 def _twice(y: Array, switches: Array, size: Sequence[int], cut: bool, flat: bool) -> Array:

@@ -26,6 +26,7 @@ from minideconv.testing.mistakes.network import (
     behind,
     gradients,
     in_places,
+    in_size,
     put,
 )
 from minideconv.testing.operations import OPERATIONS
@@ -145,15 +146,23 @@ def _pooling(name: str) -> Layer:
     wrong = next(m for m in mistakes("max_pool2d_backward", "dx") if m.name == name)
 
     def rule(dy: Array, switches: Array, x: Array) -> Array:
-        arrays: Arrays = {"dy": dy, "switches": switches}
-        return np.asarray(wrong.values(arrays, {"size": x.shape[2:]}))
+        # What uses no switches fills windows of 2 x 2, which an odd size leaves a line of.
+        size = x.shape[2:] if "switches" in name else tuple(2 * n for n in dy.shape[2:])
+        dx = wrong.values({"dy": dy, "switches": switches}, {"size": size})
+        return in_size(np.asarray(dx), x.shape[2:])
 
     return rule
 
 
 def _unpooling(name: str) -> Layer:
     wrong = next(m for m in mistakes("max_unpool2d_backward", "dy") if m.name == name)
-    return lambda dx, switches: np.asarray(wrong.values({"dx": dx, "switches": switches}, {}))
+
+    def rule(dx: Array, switches: Array) -> Array:
+        if "switches" not in name:
+            dx = dx[:, :, : 2 * switches.shape[2], : 2 * switches.shape[3]]
+        return np.asarray(wrong.values({"dx": dx, "switches": switches}, {}))
+
+    return rule
 
 
 for _word, _names, _made in (("pool", POOLED, _pooling), ("unpool", UNPOOLED, _unpooling)):

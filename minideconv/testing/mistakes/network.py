@@ -26,7 +26,18 @@ from minideconv.testing.operations.deconvnet_layers import (
 )
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["BOTH", "RELUS", "Layer", "Placed", "behind", "gradients", "in_places", "put", "scores"]
+__all__ = [
+    "BOTH",
+    "RELUS",
+    "Layer",
+    "Placed",
+    "behind",
+    "gradients",
+    "in_places",
+    "in_size",
+    "put",
+    "scores",
+]
 
 Layer = Callable[..., Any]
 Layers = Mapping[str, Layer]
@@ -85,6 +96,12 @@ class Placed:
     def __call__(self, arrays: Arrays, settings: Settings) -> Array:
         """Return the output by which the mistake is recognised."""
         return self.outputs(arrays, settings)[self.output]
+
+
+def in_size(x: Array, size: Sequence[int]) -> Array:
+    """Return x with zeros behind it, up to an image's size."""
+    more = [(0, n - m) for n, m in zip(size, x.shape[2:], strict=True)]
+    return np.pad(x, ((0, 0), (0, 0), *more))
 
 
 def put(operation: str, output: str, name: str, sentence: str, ways: Iterable[Values]) -> None:

@@ -175,13 +175,30 @@ def _training_functions(outputs: Callable[[Arrays, Settings], Sequence[Array]]) 
     return {"train": train}
 
 
+def _first_wrong(
+    g: TinyGeometry, got: Array, want: Expected, right: Callable[[Expected, Array], bool]
+) -> tuple[str, Array, Expected]:
+    """Return the first wrong parameter, in the order of backward: its name and its numbers."""
+    ends = np.cumsum([np.prod(g.shapes[name], dtype=int) for name in PARAMETERS])[:-1]
+    mine, values, terms = (np.split(a, ends) for a in (got, want.value, want.terms))
+    parts = {}
+    for i, name in enumerate(PARAMETERS):
+        m, v, t = (each[i].reshape(g.shapes[name]) for each in (mine, values, terms))
+        parts[name] = m, Expected(v, t)
+    order = [output.removeprefix("d") for output in DECONVNET_BACKWARD.order]
+    name = next((n for n in order if not right(parts[n][1], parts[n][0])), order[0])
+    return name, *parts[name]
+
+
 def draw(integer: Integer) -> TinyGeometry:
     """Draw small sizes."""
     exact = integer(0, 1) == 0
     height = 4 * integer(1, 2) if exact else integer(4, 7)
     width = 4 * integer(1, 2) if exact else integer(4, 7)
     batch, channels, first, second = (integer(1, 2) for _ in range(4))
-    return TinyGeometry(batch, channels, (height, width), first, second, classes=2)
+    # With two classes p of one is 1 - p of the other: much that is wrong looks alike.
+    classes = integer(2, 3)
+    return TinyGeometry(batch, channels, (height, width), first, second, classes)
 
 
 def family(g: TinyGeometry) -> str:
@@ -287,6 +304,7 @@ TRAIN = Operation(
     shapes=lambda g: {"draws": g.scores, **g.shapes},
     call_arguments=_train_arguments,
     oracle=_trained,
+    part=_first_wrong,
     kinds=("normal",),
     exact=False,
     **{**_COMMON, "settings": ("steps", "rate")},
