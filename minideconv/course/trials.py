@@ -75,9 +75,15 @@ def trials(units: Sequence[Unit], course: Path) -> list[Trial]:
     found += [
         Trial("mistake", str(place), "", str(course), f"{m.operation}, {m.output}: {m.name}")
         for place, m in enumerate(mistakes())
-        if m.operation in operations
+        if m.operation in operations and not _elsewhere(place)
     ]
     return found
+
+
+def _elsewhere(place: int) -> bool:
+    """Whether a mistake is tried already: in a layer by itself, or at another one of a network."""
+    mistake, before = mistakes()[place], mistakes()[:place]
+    return bool(mistake.place) and any(m.name == mistake.name for m in before)
 
 
 def attempt(trial: Trial) -> Verdict:

@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 
 from minideconv.testing.checking.calls import Call
+from minideconv.testing.checking.chain import consequences, first_told, is_wrong, one_for_all
 from minideconv.testing.checking.features import Condition, Stated, described, needed, separating
 from minideconv.testing.checking.fresh import Fresh
 from minideconv.testing.checking.history import remembers
@@ -74,14 +75,18 @@ def explained(operation: Operation, seen: Sequence[Probe], fresh: Fresh) -> list
     fine = [p for p in seen if p.got is not None]
     if not fine:
         return []
+    if (whole := one_for_all(operation, seen, fresh)) is not None:
+        return [whole]
     interchanged = _interchanged(operation, fine)
     named = [interchanged] if interchanged else []
-    for output in operation.outputs:
-        if interchanged and output in interchanged.does.split():
-            continue
-        if any(not is_equal(got_of(p, output), p.right[output], operation.exact) for p in fine):
-            named.append(Question(operation, output, seen, fresh).answer())
-    return named or _by_failures(operation, seen, fresh)
+    settled = set(interchanged.does.split()) if interchanged else set()
+    for output in operation.computed:
+        if output not in settled and is_wrong(operation, output, fine):
+            answer = Question(operation, output, seen, fresh).answer()
+            answer, more = consequences(operation, answer, fine)
+            settled.update(more)
+            named.append(answer)
+    return first_told(operation, named) or _by_failures(operation, seen, fresh)
 
 
 def _by_failures(operation: Operation, seen: Sequence[Probe], fresh: Fresh) -> list[Named]:
@@ -130,7 +135,7 @@ def recognised(mistake: Mistake, operation: Operation) -> list[Named]:
         for probe in asked:
             value = probe.value(mistake)
             right = {name: expected.value for name, expected in probe.right.items()}
-            got = None if value is None else {**right, mistake.output: value}
+            got = None if value is None else {**right, **mistake.wrong_outputs(*probe.arguments)}
             error = "" if got else probe.fault(mistake)[0]
             seen.append(replace(probe, got=got, error=error))
         return seen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +11,14 @@ from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.features import Stated
 from minideconv.testing.checking.probing import Probe, Values, value_of
 from minideconv.testing.mistakes import Mistake
-from minideconv.testing.operations.operation import Array, Case, Expected, Operation
+from minideconv.testing.operations.operation import (
+    Array,
+    Arrays,
+    Case,
+    Expected,
+    Operation,
+    Settings,
+)
 
 __all__ = ["Diagnosis", "Named", "got_of", "is_equal", "titles"]
 
@@ -37,6 +44,8 @@ class Named:
         Where it is wrong then, if features of the cases tell.
     raises : bool
         Whether the function raises in some cases where the mistakes show, and in no other.
+    placed : bool
+        Whether it is known in which layer of a network the mistake is made.
     """
 
     output: str
@@ -46,23 +55,43 @@ class Named:
     where: Stated | None = None
     raises: bool = False
     values: tuple[Values, ...] = field(default=(), repr=False, compare=False)
+    placed: bool = True
 
     @property
     def title(self) -> str:
-        """The names, joined."""
-        names = " and ".join(dict.fromkeys(m.name for m in self.mistakes))
+        """The names and places, joined."""
+        words = (m.title if self.placed else m.name for m in self.mistakes)
+        names = " and ".join(dict.fromkeys(words))
         return f"{names} ({self.when})" if self.when else names
 
-    def explains(self, operation: Operation, case: Case, got: Array) -> bool:
-        """Return whether this output is wrong in a case, just as the mistakes have it."""
+    def explains(self, operation: Operation, case: Case, got: Mapping[str, Array]) -> bool:
+        """Return whether what is wrong in a case is wrong just as the mistakes have it."""
         if not self.values:
             return True  # they were recognised in another way
-        right = operation.expected(case)[self.output]
-        arguments = operation.call_arguments(case)
-        return not is_equal(got, right, operation.exact) and any(
-            value is not None and is_equal(got, Expected(value, right.terms), operation.exact)
-            for value in (value_of(values, arguments) for values in self.values)
-        )
+        right, arguments = operation.expected(case), operation.call_arguments(case)
+
+        def equal(output: str, value: Array) -> bool:
+            want = Expected(value, right[output].terms)
+            return is_equal(got[output], want, operation.exact)
+
+        for values in self.values:
+            found = _all_outputs(self.output, values, arguments)
+            if any(not equal(o, right[o].value) for o in found) and all(
+                equal(o, value) for o, value in found.items()
+            ):
+                return True
+        return False
+
+
+def _all_outputs(
+    output: str, values: Values, arguments: tuple[Arrays, Settings]
+) -> Mapping[str, Array]:
+    """Return the outputs that a mistake makes wrong; none where such code fails."""
+    value = value_of(values, arguments)
+    if value is None:
+        return {}
+    outputs = getattr(values, "outputs", None)
+    return {output: value} if outputs is None else outputs(*arguments)
 
 
 @dataclass(frozen=True)

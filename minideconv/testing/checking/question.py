@@ -176,7 +176,8 @@ class Question:
                 found.setdefault(way.name, []).append(way)
         return [
             Named(self.output, (ways[0],), raises=bool(self.raised),
-                  values=tuple(way.values for way in ways))
+                  values=tuple(way.values for way in ways),
+                  placed=len({way.place for way in ways}) == 1)
             for ways in found.values()
         ]  # fmt: skip
 
@@ -280,12 +281,11 @@ class Question:
 
     def named(self, fit: Fit, when: str = "") -> Named:
         """Name the mistake by that of its ways that explains most."""
-        best = max(
-            fit.mistakes,
-            key=lambda m: sum(self.equal(p, p.value(m)) for p in fit.matched),
-        )
+        counts = [sum(self.equal(p, p.value(m)) for p in fit.matched) for m in fit.mistakes]
+        top = tuple(m for m, n in zip(fit.mistakes, counts, strict=True) if n == max(counts))
         raises = bool(fit.failed) and not fit.alone
-        return Named(self.output, (best,), when, raises=raises, values=fit.values)
+        one = len({m.place for m in top}) == 1
+        return Named(self.output, top[:1], when, raises=raises, values=fit.values, placed=one)
 
     def as_it_must_be(self, probe: Probe) -> bool:
         """Return whether the output is right in a case."""

@@ -289,7 +289,7 @@ class Checker:
             got = self.call(*self.operation.call_arguments(case)).outputs
         except StudentFault as fault:
             return [n for n in known if n.raises and fault.kind in FAULTS]
-        return [n for n in known if n.explains(self.operation, case, got[n.output])]
+        return [n for n in known if n.explains(self.operation, case, got)]
 
     def _elsewhere(self, failure: Failure) -> list[str]:
         """Return what is said of mistakes that explain this output in other cases."""

@@ -21,7 +21,9 @@ from minideconv.testing.mistakes import (  # noqa: F401
     conv_matrix,
     conv_transpose2d,
     conv_transpose2d_backward,
+    cross_entropy,
     deconvnet,
+    deconvnet_backward,
     flat_indices,
     guessed_sizes,
     im2col,
@@ -42,6 +44,7 @@ from minideconv.testing.mistakes import (  # noqa: F401
     tape_rules,
     tape_sums,
     tape_values,
+    train,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes, ways
 

@@ -1,13 +1,14 @@
 """What a mistake is, and the list of all of them.
 
 A mistake gets one output of one operation wrong, and its other outputs right, so that a function
-with two mistakes is recognised by both. It is written as a small change to the kit's naive loops:
-of the arguments that they are given, or of what they return.
+with two mistakes is recognised by both; of a chain of layers, also what is computed from it. It is
+written as a small change to the kit's naive loops: of the arguments that they are given, or of what
+they return.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ __all__ = [
     "mistake",
     "mistakes",
     "register",
+    "right_outputs",
     "slip",
     "twist",
     "vary",
@@ -87,6 +89,24 @@ class Mistake:
     variants: tuple[Values, ...] = ()
 
     @property
+    def place(self) -> str:
+        """Where in a network the mistake is made: ``"in the first pooling"``; empty if not said."""
+        return str(getattr(self.values, "place", ""))
+
+    @property
+    def title(self) -> str:
+        """The name, and the place."""
+        return f"{self.name} {self.place}".strip()
+
+    def wrong_outputs(self, arrays: Arrays, settings: Settings) -> Mapping[str, Array]:
+        """Return all outputs that the mistake makes wrong."""
+        outputs = getattr(self.values, "outputs", None)
+        if outputs is None:
+            return {self.output: self.values(arrays, settings)}
+        found: Mapping[str, Array] = outputs(arrays, settings)
+        return found
+
+    @property
     def loose(self) -> bool:
         """Whether a mistake in the arguments has values where the right code would fail."""
         return self.change is not None and not getattr(self.values, "plain", False)
@@ -101,14 +121,14 @@ class Mistake:
 
         def outputs(arrays: Arrays, settings: Settings) -> list[Array]:
             dtype = next(a.dtype for a in arrays.values() if a is not None)
-            others = [output for output in operation.outputs if output != self.output]
-            right = right_outputs(operation.name, arrays, settings) if others else {}
             try:
-                wrong = self.values(arrays, settings)
+                wrong = self.wrong_outputs(arrays, settings)
             except Fails as failure:
                 raise failure.error() from None
+            others = any(output not in wrong for output in operation.outputs)
+            right = right_outputs(operation.name, arrays, settings) if others else {}
             values = [
-                wrong if output == self.output else right[output].copy()
+                wrong[output] if output in wrong else right[output].copy()
                 for output in operation.outputs
             ]
             return [v.astype(dtype) if v.dtype.kind == "f" else v for v in values]

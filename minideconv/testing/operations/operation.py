@@ -134,6 +134,9 @@ class Operation:
     always : tuple of Geometry
         Legal geometries that are drawn seldom, and of which mistakes are known: each is tried in
         every run, in place of a drawn one.
+    order : tuple of str
+        The outputs in the order in which they are computed, the later ones from what the earlier
+        ones are computed from; by default that of `outputs`.
     exact : bool
         Whether the results of integers are integers, compared by ``==``.
     telling : callable
@@ -166,6 +169,7 @@ class Operation:
     written: Callable[[dict[str, str]], str] | None = None
     narrow: Callable[[Any], Any | None] = lambda geometry: geometry
 
+    order: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
     again: bool = False
     keeps_dtype: bool = True
@@ -181,7 +185,12 @@ class Operation:
 
     def looks_at(self, geometry: Any) -> Sequence[str]:
         """Return the outputs that the geometry's family compares."""
-        return self.outputs if self.watched is None else self.watched(geometry)
+        return self.computed if self.watched is None else self.watched(geometry)
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The outputs in the order in which they are computed."""
+        return self.order or self.outputs
 
     @property
     def calls(self) -> tuple[str, ...]:
