@@ -14,7 +14,7 @@ _WORDS = (
     (INDEX, ("indexerror",)),
     (SHAPE, ("broadcast", "cannot reshape", "shape-mismatch", "core dimension", "not aligned",
              "negative dimensions", "negative values", "size of tensor", "for input of size",
-             "cannot be multiplied", "expanded size")),
+             "cannot be multiplied", "expanded size", "axis remapping")),
 )  # fmt: skip
 """Words of NumPy's errors and of PyTorch's."""
 
@@ -27,7 +27,7 @@ def error_kind(said: str) -> str:
     >>> error_kind("conv2d raised IndexError: index 3 is out of bounds for axis 2 with size 3")
     'index'
     """
-    low = said.lower()
+    low = said.split(" in line ")[0].lower()  # where it was raised tells nothing
     return next((kind for kind, words in _WORDS if any(word in low for word in words)), OTHER)
 
 

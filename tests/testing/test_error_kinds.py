@@ -49,6 +49,7 @@ def test_what_numpy_says(fails, kind):
         ("RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", SHAPE),
         ("RuntimeError: Boolean value of Tensor with more than one value is ambiguous", TRUTH),
         ("NotImplementedError: no groups", OTHER),
+        ("NotImplementedError: no groups in line 4 of broadcast_all", OTHER),
     ],
 )
 def test_what_pytorch_says(said, kind):
