@@ -17,7 +17,7 @@ Source: Noh, Hong and Han, Learning deconvolution network for semantic segmentat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -196,9 +196,12 @@ def draw(integer: Integer) -> TinyGeometry:
     height = 4 * integer(1, 2) if exact else integer(4, 7)
     width = 4 * integer(1, 2) if exact else integer(4, 7)
     batch, channels, first, second = (integer(1, 2) for _ in range(4))
+    return TinyGeometry(batch, channels, (height, width), first, second, classes=2)
+
+
+def _draw_classes(integer: Integer) -> TinyGeometry:
     # With two classes p of one is 1 - p of the other: much that is wrong looks alike.
-    classes = integer(2, 3)
-    return TinyGeometry(batch, channels, (height, width), first, second, classes)
+    return replace(draw(integer), classes=integer(2, 3))
 
 
 def family(g: TinyGeometry) -> str:
@@ -291,7 +294,11 @@ CROSS_ENTROPY = Operation(
     run=_run_entropy,
     kinds=("normal",),
     exact=False,
-    **{**_COMMON, "sizes": ("large mean", "large scale", "tiny scale", "constant")},
+    **{
+        **_COMMON,
+        "draw": _draw_classes,
+        "sizes": ("large mean", "large scale", "tiny scale", "constant"),
+    },
 )
 
 TRAIN = Operation(
