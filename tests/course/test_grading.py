@@ -127,9 +127,7 @@ def test_what_a_function_needs_may_not_be_written(course, tmp_path):
     assert "conv2d/unit-stride" in names(found, "passed")
     failures = {o.name: o for o in found.failures()}
     assert failures["conv2d/padding"].kind == "unwritten"
-    assert failures["conv2d/padding"].text() == (
-        "conv2d needs padded, which is not written yet."
-    )
+    assert failures["conv2d/padding"].text() == ("conv2d needs padded, which is not written yet.")
 
 
 def test_a_result_is_the_same_at_every_run(course, tmp_path):
