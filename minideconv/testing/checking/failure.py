@@ -71,15 +71,14 @@ class Failure:
         # Of a function that raised, the title begins with its name.
         named = self.title.startswith(f"{self.operation} ")
         first = f"{self.title}." if named else f"{self.operation}: {self.title}."
-        shows = [line for line in (self.entry, self.call) if line]
         rule, again = self.rule and f"Rule: {self.rule}", self.replay and f"Again: {self.replay}"
-        rest = [line for line in (*shows, rule, again) if line]
-        for what, within in (
-            (self.sentence, rest),
-            (_until(r"[.](?:\s|$)", self.sentence), shows),
-            (_until(r"[.;](?:\s|$)", self.sentence), shows),
+        rest = [line for line in (self.entry, self.call, rule, again) if line]
+        for what in (
+            self.sentence,
+            _until(r"[.](?:\s|$)", self.sentence),
+            _until(r"[.;](?:\s|$)", self.sentence),
         ):
-            if what and sum(len(line) + 1 for line in [first, what, *within]) <= FIRST:
+            if what and sum(len(line) + 1 for line in [first, what, *rest]) <= FIRST:
                 end = "" if what == self.sentence else self.sentence
                 return "\n".join(line for line in [first, what, *rest, end] if line)
         return "\n".join(line for line in [first, *rest, self.sentence] if line)

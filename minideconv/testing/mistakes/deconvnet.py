@@ -178,7 +178,7 @@ for _name, _known in UNPOOLED.items():
     _put_pooling("unpool", _name, _of("max_unpool2d", "x", _known).sentence, _unpooling(_known))
 
 
-_put_pooling("unpool", "unpooled by repeating each value",
+_put_pooling("unpool", "unpooled by repeating values",
              "Each value fills its window; unpooling puts it at its switch, 0 around it.",
              _repeated)  # fmt: skip
 

@@ -176,7 +176,11 @@ def _training_functions(outputs: Callable[[Arrays, Settings], Sequence[Array]]) 
 
 
 def _first_wrong(
-    g: TinyGeometry, got: Array, want: Expected, right: Callable[[Expected, Array], bool]
+    _output: str,
+    g: TinyGeometry,
+    got: Array,
+    want: Expected,
+    right: Callable[[Expected, Array], bool],
 ) -> tuple[str, Array, Expected]:
     """Return the first wrong parameter, in the order of backward: its name and its numbers."""
     ends = np.cumsum([np.prod(g.shapes[name], dtype=int) for name in PARAMETERS])[:-1]

@@ -76,7 +76,7 @@ def test_what_could_not_be_tried_earns_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["ReLU behind the scores", "unpooled by repeating each value", "summed over the pixels",
+    ["ReLU behind the scores", "unpooled by repeating values", "summed over the pixels",
      "not divided by the number of pixels"],
 )  # fmt: skip
 def test_a_message_about_many_arrays_is_in_its_first_500_characters(name):
@@ -87,7 +87,7 @@ def test_a_message_about_many_arrays_is_in_its_first_500_characters(name):
     checker = Checker(operation, local_call(operation, mistake.functions()), replay=line)
     failure = next(o.failure for o in checker.run() if o.failure is not None)
     first = failure.text()[:500]
-    assert first.startswith(f"{mistake.operation}: {name}.\n")
+    assert first.startswith(f"{mistake.operation}: {mistake.title}.\n")
     for part in (failure.entry, failure.call, f"Rule: {failure.rule}\n", failure.replay):
         assert part
         assert part in first
