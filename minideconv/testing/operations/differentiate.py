@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,13 @@ def _leaf(tensor: Callable[..., Any], array: Array | None, requires_grad: bool, 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:
     """Return whether a function takes a keyword argument, as far as its signature tells."""
+    function = getattr(function, "__func__", function)  # a method by what its objects share
+    return _has_parameter(function, getattr(function, "__init__", None), name)
+
+
+@lru_cache(maxsize=256)
+def _has_parameter(function: Callable[..., Any], _init: Any, name: str) -> bool:
+    """Return what `_takes` does: worked out once, since a signature takes as long as a gradient."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
