@@ -81,8 +81,8 @@ def _given_wrong(wrong: Mistake, layer: Callable[[Array, Array, Array], Array]) 
 for _name, _letters in CONVOLVED:
     _conv, _tconv = (_of(op, "y", _name) for op in ("conv2d", "conv_transpose2d"))
     _wrong = {"conv": _given_wrong(_conv, convolved), "tconv": _given_wrong(_tconv, transposed)}
-    _sentences = dict.fromkeys((_conv.sentence, _tconv.sentence))
-    put(OP, OUT, _name, " ".join(_sentences), [
+    _said = " ".join(dict.fromkeys((_conv.sentence, _tconv.sentence)))
+    put(OP, OUT, _name, _said if len(_said) <= 200 else _tconv.sentence, [
         _way({p: _wrong[p.split()[0]] for p in places}, in_places(places, _letters))
         for places in (*CONVS, *TCONVS, ALL)
     ])  # fmt: skip

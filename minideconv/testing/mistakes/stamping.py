@@ -99,7 +99,7 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
         if role == "x"
         else "dx[...] += dy·w takes it as it is."
     )
-    why += f" After spacing {role} with zeros the correlation needs the kernel turned."
+    why += f" Only a correlation of {role} with zeros between needs it turned."
     kernel_slips(operation, output, why, outer=outer)
     square_kernels(operation, output, sized=role == "x")
     lines_left_out(operation, output, role)

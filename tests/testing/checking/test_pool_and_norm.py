@@ -185,7 +185,7 @@ def test_switches_of_any_integer_type_are_taken_and_others_refused():
 
     for dtype in (np.int32, np.int64):
         assert check_op(pool(dtype), "max_pool2d", examples=3).passed
-    with pytest.raises(OperationError, match="switches is float64, must be integers"):
+    with pytest.raises(OperationError, match="switches are float64, must be integers"):
         check_op(pool(np.float64), "max_pool2d")
 
 
