@@ -131,7 +131,7 @@ def test_the_page_shows_what_is_stored(run, tmp_path, monkeypatch):
     runs = [found for group in results["voc"]["results"] for found in group["starts"].values()]
     assert len(rows) == len(runs) == 4
     for row, found in zip(rows, runs, strict=True):
-        assert row[3] == f"{found['mean']:.3f} ± {found['spread']:.3f}"
+        assert row[3].replace("\xa0", " ") == f"{found['mean']:.3f} ± {found['spread']:.3f}"
         assert row[4] == ", ".join(f"{value:.3f}" for value in found["values"].values())
     assert svg.count("<circle") == 8
 
