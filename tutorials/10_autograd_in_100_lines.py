@@ -477,7 +477,7 @@ Tensor.__truediv__ = lambda a, b: a * tensor(b) ** -1  # ** is for you to write,
 
 # %% [markdown]
 # Is it right? `check_op` draws hundreds of expressions, with shapes that broadcast and tensors that are used several times, and compares every value and gradient with
-# plain loops. It knows dozens of wrong tapes by name. "absent" is what the class cannot do yet (`pow` is `a ** n`).
+# plain loops. It knows dozens of wrong tapes by name. "absent" is what the class cannot do yet: functions come below, and its `backward` begins with ones only.
 # ("fan-out" and "shared": a leaf or a result is used several times. "a million paths": 20 sums, each of the last with itself; whoever walks along every path does not come to an end.)
 
 
