@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import alt_texts
 import code_links
@@ -137,15 +137,55 @@ def _seconds(clock: Any) -> float:
     return float(clock.outputs[0]["text"]) if clock.get("outputs") else 0.0
 
 
-def run(names: list[str], out: Path | None, limit: float) -> int:
-    """Execute notebooks, each in a kernel of its own; return how many failed or were too slow.
+class _Run(NamedTuple):
+    """An executed notebook, with the seconds by the clock and of the processor."""
 
-    Behind a notebook's cells run its folded answers; they are neither part of what is kept nor of
-    its time. One with a figure that has no alt text, or is too wide for a page, has failed too.
-    """
+    made: Any
+    seconds: float
+    used: float
+    verdict: str
+
+
+def _execute(script: Path, limit: float) -> _Run:
+    """Execute a notebook, and behind its cells its folded answers, which are not kept."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    made = nbformat.from_dict(notebook(script))
+    own = len(made.cells)
+    clock, *folded = map(nbformat.v4.new_code_cell, [_CLOCK, *answers(script)])
+    made.cells += [clock, *folded]
+    client = NotebookClient(
+        made,
+        timeout=int(_STUCK * limit),
+        kernel_name="python3",
+        resources={"metadata": {"path": HERE}},
+    )
+    start = time.perf_counter()
+    try:
+        client.execute()
+        verdict = "ok"
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        verdict = f"FAILED\n{error}"
+    seconds, used = time.perf_counter() - start, _seconds(made.cells[own])
+    if verdict == "ok" and used > limit:
+        verdict = f"FAILED: more than {limit:g} s of processor time"
+    if verdict == "ok" and (silent := alt_texts.faults(made)):
+        verdict = "FAILED: " + "; ".join(silent)
+    del made.cells[own:]
+    leave_out_compiling(made)
+    return _Run(made, seconds, used, verdict)
+
+
+def run(names: list[str], out: Path | None, limit: float) -> int:
+    """Execute notebooks, each in a kernel of its own; return how many failed or were too slow.
+
+    Other work beside it only makes a notebook's time longer: one that is too slow runs once more,
+    and the shorter time counts. One with a figure that has no alt text, or is too wide for a page,
+    has failed too.
+    """
+    import nbformat
 
     # A kernel started in this folder must find the package of this checkout.
     os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -159,34 +199,17 @@ def run(names: list[str], out: Path | None, limit: float) -> int:
     for script in all_scripts():
         if names and not any(script.stem.startswith(name) for name in names):
             continue
-        made = nbformat.from_dict(notebook(script))
-        own = len(made.cells)
-        clock, *folded = map(nbformat.v4.new_code_cell, [_CLOCK, *answers(script)])
-        made.cells += [clock, *folded]
-        client = NotebookClient(
-            made,
-            timeout=int(_STUCK * limit),
-            kernel_name="python3",
-            resources={"metadata": {"path": HERE}},
+        done = _execute(script, limit)
+        if done.used > limit:
+            done = min(done, _execute(script, limit), key=lambda each: each.used)
+        wrong += done.verdict != "ok"
+        print(
+            f"{script.stem:40s} {done.seconds:6.1f} s ({done.used:.1f} s of it computing)"
+            f"  {done.verdict}"
         )
-        start = time.perf_counter()
-        try:
-            client.execute()
-            verdict = "ok"
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            verdict = f"FAILED\n{error}"
-        seconds, used = time.perf_counter() - start, _seconds(made.cells[own])
-        if verdict == "ok" and used > limit:
-            verdict = f"FAILED: more than {limit:g} s of processor time"
-        if verdict == "ok" and (silent := alt_texts.faults(made)):
-            verdict = "FAILED: " + "; ".join(silent)
-        wrong += verdict != "ok"
-        print(f"{script.stem:40s} {seconds:6.1f} s ({used:.1f} s of it computing)  {verdict}")
-        del made.cells[own:]
-        leave_out_compiling(made)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            nbformat.write(made, out / f"{script.stem}.ipynb")
+            nbformat.write(done.made, out / f"{script.stem}.ipynb")
     return wrong
 
 
