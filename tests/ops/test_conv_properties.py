@@ -195,6 +195,20 @@ def weight_grad(mistake):
     return function
 
 
+# Wrong in geometries that `small` never draws, where a window holds padding alone or an output_padding
+# goes with a dilation: there is nothing here to reject.
+UNDRAWN = {
+    "padding beyond the kernel's reach fails",
+    "padding beyond the kernel's reach left out",
+    "output_padding of stride or more refused",
+}
+
+
+def some(of, output=None):
+    """Return a third of the mistakes of an operation."""
+    return [m for m in mistakes(of, output)[::3] if m.name not in UNDRAWN]
+
+
 # What adjoints cannot see, because their forward passes have no bias and any dtype: the matrix and
 # the contract must.
 WRONG = [
@@ -203,20 +217,17 @@ WRONG = [
     *(
         (of, m.name, m.implementation(), "bias" in m.name)
         for of in ("conv2d", "conv_transpose2d")
-        for m in mistakes(of)[::3]
+        for m in some(of)
     ),
     *(
         ("conv2d_weight_grad", m.name, weight_grad(m), False)
-        for m in mistakes("conv2d_backward", "dw")[::3]
+        for m in some("conv2d_backward", "dw")
     ),
 ]
 
 
-CRASHED = set()
-
-
 def rejects(check, function):
-    """Say whether a check fails for some geometry; always the same ones are tried."""
+    """Say whether a check fails, or the function, for some geometry; always the same are tried."""
 
     @settings(
         max_examples=150,
@@ -231,12 +242,12 @@ def rejects(check, function):
         try:
             with np.errstate(all="ignore"):  # of a mistake with infinities
                 check(function, g, seed)
-        except (ValueError, IndexError, ZeroDivisionError, Fails):
-            CRASHED.add(function)  # no challenge: it must be caught by what it returns, if anything
+        except Fails as failure:
+            raise failure.error() from None
 
     try:
         passes()
-    except AssertionError:
+    except (AssertionError, ValueError, IndexError, ZeroDivisionError):
         return True
     return False
 
@@ -251,7 +262,14 @@ def test_mistake_is_rejected(of, function, blind):
     for check in CHECKS[of]:
         if ("adjoint" in check.__name__) != blind and rejects(check, function):
             return
-    assert function in CRASHED, "no property rejects it"
+    raise AssertionError("no property rejects it")
+
+
+@pytest.mark.parametrize(
+    "m", [m for m in mistakes("conv_transpose2d", "y") if m.name in UNDRAWN], ids=lambda m: m.name
+)
+def test_undrawn_mistake_is_right_in_all_drawn_geometries(m):
+    assert not any(rejects(check, m.implementation()) for check in CHECKS["conv_transpose2d"])
 
 
 # ---------------------------------------------------------------------------------------------
