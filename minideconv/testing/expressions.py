@@ -129,10 +129,7 @@ class Expression:
 
     def shapes(self) -> list[Shape]:
         """Return the shapes of leaves and nodes."""
-        shapes = list(self.leaves)
-        for node in self.nodes:
-            shapes.append(node.shape(tuple(shapes[i] for i in node.inputs)))
-        return shapes
+        return list(_shapes(self.text))
 
     def uses(self, index: int) -> int:
         """Return how often a leaf or node is an operand."""
@@ -319,6 +316,16 @@ def _parts(text: str) -> Parts:
     if len(parts.constants) >= len(leaves) - (parts.calls == "given"):
         raise ValueError("Expression: nothing to differentiate")
     return parts
+
+
+@lru_cache(maxsize=8192)
+def _shapes(text: str) -> tuple[Shape, ...]:
+    """Return the shapes of an expression's leaves and nodes."""
+    parts = _parts(text)
+    shapes = list(parts.leaves)
+    for node in parts.nodes:
+        shapes.append(node.shape(tuple(shapes[i] for i in node.inputs)))
+    return tuple(shapes)
 
 
 def _result(e: Parts) -> Shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Node:
                 raise ValueError(f"Expression: {x} @ {shapes[1]} is no product of matrices")
             return x[0], shapes[1][1]
         if self.op in BINARY:
-            return np.broadcast_shapes(*shapes)
+            return x if x == shapes[1] else np.broadcast_shapes(*shapes)
         if self.op in ("sum", "mean"):
             if not self.option:
                 return ()
@@ -63,7 +64,7 @@ class Node:
             axis %= len(x)
             return (*x[:axis], *([1] if keepdims else []), *x[axis + 1 :])
         if self.op == "reshape":
-            if np.prod(self.option, dtype=int) != np.prod(x, dtype=int):
+            if prod(self.option) != prod(x):
                 raise ValueError(f"Expression: {x} does not reshape to {self.option}")
             return self.option
         if self.op == "transpose":

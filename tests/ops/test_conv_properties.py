@@ -219,10 +219,7 @@ WRONG = [
         for of in ("conv2d", "conv_transpose2d")
         for m in some(of)
     ),
-    *(
-        ("conv2d_weight_grad", m.name, weight_grad(m), False)
-        for m in some("conv2d_backward", "dw")
-    ),
+    *(("conv2d_weight_grad", m.name, weight_grad(m), False) for m in some("conv2d_backward", "dw")),
 ]
 
 

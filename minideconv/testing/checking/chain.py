@@ -34,7 +34,7 @@ def one_for_all(operation: Operation, seen: Sequence[Probe], fresh: Fresh) -> Na
     if any(p.got is None for p in seen):
         return None
     wrong = [o for o in operation.computed if is_wrong(operation, o, seen)]
-    if not wrong or not any(hasattr(m.values, "outputs") for m in ways(operation.name, wrong[0])):
+    if not wrong or not any(map(_in_others, ways(operation.name, wrong[0]))):
         return None
     question = Question(operation, wrong[0], seen, fresh)
     if len(question.wrong) < LEAST:
@@ -71,7 +71,7 @@ def consequences(
 
     It loses its name if it would make an output wrong that is right.
     """
-    if len(named.mistakes) != 1 or named.when:
+    if len(named.mistakes) != 1 or named.when or not _in_others(named.mistakes[0]):
         return named, []
     values = [_all_of(named.mistakes[0], probe) for probe in fine]
     explained = []
@@ -84,6 +84,11 @@ def consequences(
         elif not is_wrong(operation, output, fine):
             return Named(named.output, (), does=f"as by {named.title}, but {output} is right"), []
     return named, explained
+
+
+def _in_others(mistake: Mistake) -> bool:
+    """Return whether a mistake makes other outputs than its own wrong, too."""
+    return hasattr(mistake.values, "outputs")
 
 
 def _all_of(mistake: Mistake, probe: Probe) -> dict[str, Array]:

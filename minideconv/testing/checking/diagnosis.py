@@ -21,7 +21,7 @@ from functools import partial
 
 from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.chain import consequences, first_told, is_wrong, one_for_all
-from minideconv.testing.checking.features import Condition, Stated, described, needed, separating
+from minideconv.testing.checking.features import Condition, Stated, needed, separating
 from minideconv.testing.checking.fresh import Fresh
 from minideconv.testing.checking.history import remembers
 from minideconv.testing.checking.named import Diagnosis, Named, got_of, is_equal
@@ -57,8 +57,8 @@ def diagnose(operation: Operation, call: Call) -> Diagnosis:
 
 def raising(seen: Sequence[Probe], fresh: Fresh) -> Stated | None:
     """Say where the function raises, if features of the cases tell."""
-    raised = [described(p.case) for p in seen if p.got is None]
-    fine = [described(p.case) for p in seen if p.got is not None]
+    raised = [p.described for p in seen if p.got is None]
+    fine = [p.described for p in seen if p.got is not None]
 
     def never(where: Condition) -> bool:
         return fresh.holds(where, raised, lambda p: p.got is not None)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minideconv.testing.operations.operation import Array
 
-__all__ = ["NEVER_WRITTEN", "never_written", "spoil_free_memory"]
+__all__ = ["MOST", "NEVER_WRITTEN", "never_written", "spoil_free_memory"]
 
 NEVER_WRITTEN = (
     "entries never written to",
@@ -20,9 +20,14 @@ BYTES = np.float32(-2.71828e38).view(np.uint32)
 """What free memory is filled with: read as a number of any type, it is far from all results."""
 
 
+MOST = 2**16
+"""Larger results come from fresh memory, of which there is nothing to fill."""
+_FILLED = np.full(MOST // 4, BYTES)
+
+
 def spoil_free_memory(sizes: Iterable[int]) -> None:
-    """Fill memory of so many bytes and free it: what np.empty gives is no zeros then."""
-    held = [np.full(-(-size // 4), BYTES) for size in sizes for _ in range(8)]
+    """Fill memory of so many bytes, `MOST` at most, and free it: np.empty gives no zeros then."""
+    held = [_FILLED[: -(-size // 4)].copy() for size in sizes for _ in range(8)]
     del held  # all at once: blocks that are freed one by one are one block
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.compare import is_close
 from minideconv.testing.checking.features import Stated
 from minideconv.testing.checking.probing import Probe, Values, value_of
 from minideconv.testing.mistakes import Mistake
@@ -128,7 +128,7 @@ def is_equal(got: Array, want: Expected, exact: bool) -> bool:
         return np.allclose(got, value, rtol=0, atol=ROUNDED * size, equal_nan=True)
     if terms.shape != value.shape:
         terms = np.full(value.shape, float(np.max(terms, initial=0)))
-    return first_difference(Expected(value, terms), got, exact=False) is None
+    return is_close(Expected(value, terms), got)
 
 
 def titles(named: Sequence[Named], operation: Operation) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import narrowed
-from minideconv.testing.checking.features import Feature, features
+from minideconv.testing.checking.features import Feature, described, features
 from minideconv.testing.error_kinds import Fails, error_kind
 from minideconv.testing.operations.operation import (
     Array,
@@ -48,13 +48,14 @@ PROBES = 12
 class Probe:
     """A case, what must come out, and what came out of the student's function.
 
-    ``got`` is None where it raised, ``error`` is then the kind of error.
+    ``features`` name a mistake, ``described`` has those that describe one besides. ``got`` is None where it raised, ``error`` is then the kind of error.
     """
 
     case: Case
     arguments: tuple[Arrays, Settings]
     right: Mapping[str, Expected]
     features: list[Feature]
+    described: list[Feature]
     family: str
     got: Mapping[str, Array] | None = None
     error: str = ""
@@ -135,6 +136,7 @@ def prepared(operation: Operation, cases: Sequence[Case]) -> list[Probe]:
             operation.call_arguments(case),
             operation.expected(case),
             features(case),
+            described(case),
             operation.family(case.geometry),
         )
         for case in cases

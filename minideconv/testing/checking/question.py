@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from minideconv.testing.checking.behaviour import behaviour
-from minideconv.testing.checking.features import Condition, Stated, described, needed, separating
+from minideconv.testing.checking.features import Condition, Stated, needed, separating
 from minideconv.testing.checking.fresh import Fresh
 from minideconv.testing.checking.named import Named, got_of, is_equal
 from minideconv.testing.checking.pairs import pairs_of
@@ -27,8 +27,10 @@ SURE = 6
 """The same, where a mistake is named beside something else, or with another one."""
 MOST = 10000
 """Pairs of mistakes that are held against the results: about a second's work."""
-SCREEN = 12
-"""Wrong results that every mistake is held against before any is held against all of them."""
+FIRST, SCREEN = 4, 12
+"""Wrong results that every mistake is held against before any is held against all of them.
+
+A mistake that explains everything explains the first few; the others are asked for only if none does."""
 APART = ("b is", "groups", "a group", "there is", "C_in", "C_out")
 """Features that have nothing to do with where a window lies: beside those, its mistakes are known.
 
@@ -47,7 +49,7 @@ class Fit:
     spared: list[Probe]  # right, but the mistake would show
     failed: list[Probe]  # raised where the mistake would show
     alone: list[Probe]  # raised where the mistake does no harm
-    telling: int = 0  # of those that are matched, those with any numbers in them
+    telling: int = 0  # of those that are matched, those with any numbers in them; `SURE` at most
 
     @property
     def evidence(self) -> int:
@@ -84,10 +86,14 @@ class Question:
         if not self.operation.exact:
             # What a mistake makes larger is rounded more; where it divides by 0, code may have
             # taken care of that in any way.
-            finite = np.isfinite(value)
-            terms = np.maximum(terms, np.max(np.abs(value[finite]), initial=0))
-            if terms.shape == value.shape and not finite.all():
-                got, value, terms = got[finite], value[finite], terms[finite]
+            largest = np.abs(value).max(initial=0)
+            if np.isfinite(largest):
+                terms = np.maximum(terms, largest)
+            else:
+                finite = np.isfinite(value)
+                terms = np.maximum(terms, np.max(np.abs(value[finite]), initial=0))
+                if terms.shape == value.shape:
+                    got, value, terms = got[finite], value[finite], terms[finite]
         return is_equal(got, Expected(value, terms), self.operation.exact)
 
     def tells(self, probe: Probe, value: Array | None) -> bool:
@@ -115,19 +121,32 @@ class Question:
     def answer(self) -> Named:
         """Return the mistakes that explain the output, or what it does."""
         self.screened = _spread(self.wrong, self.operation.families, SCREEN)
-        self.hits = np.zeros((len(self.bank), len(self.screened)), bool)
-        for k, p in enumerate(self.screened):
-            size = float(np.max(p.right[self.output].terms, initial=0))
-            for place in near(p, self.bank, got_of(p, self.output), size):
-                self.hits[place, k] = self.equal(p, p.value(self.bank[place]))
-        fits = [self.fit(group) for group in _by_name(self.bank) if self.may_fit(group)]
+        self.hits = first = self.hits_on(self.screened[:FIRST])
+        groups = _by_name(self.bank)
+        whole = [self.fit(g, 0) for g in groups if first[self.rows(g)].any(0).all()]
+        fits = [fit for fit in whole if fit is not None]
         # Within the limits of a signature, two mistakes may look alike.
         if self.raised and len(exact := self.exact(LEAST)) == 1:
             return exact[0]
         if all_of_it := self.everywhere(fits):
             return all_of_it[0] if len(all_of_it) == 1 else self.unknown()
-        named = self.somewhere(fits) or self.together() or self.besides(fits)
-        return named or self.unknown()
+        if (named := self.somewhere(fits)) is not None:
+            return named
+        self.hits = np.concatenate([first, self.hits_on(self.screened[FIRST:])], 1)
+        return self.together() or self.besides(groups) or self.unknown()
+
+    def rows(self, group: Sequence[Mistake]) -> list[int]:
+        """Return the places of mistakes in the bank."""
+        return [self.place[id(m)] for m in group]
+
+    def hits_on(self, chosen: Sequence[Probe]) -> Array:
+        """Return of each mistake whether it gives the student's result on each of some probes."""
+        hits = np.zeros((len(self.bank), len(chosen)), bool)
+        for k, p in enumerate(chosen):
+            size = float(np.max(p.right[self.output].terms, initial=0))
+            for place in near(p, self.bank, got_of(p, self.output), size):
+                hits[place, k] = self.equal(p, p.value(self.bank[place]))
+        return hits
 
     def unknown(self) -> Named:
         """Return what the output does."""
@@ -139,22 +158,40 @@ class Question:
 
     def may_fit(self, group: Sequence[Mistake]) -> bool:
         """Return whether the mistakes of one name explain enough of a part of the probes."""
-        rows = [self.place[id(m)] for m in group]
-        return bool(3 * self.hits[rows].any(0).sum() >= len(self.screened))
+        return bool(3 * self.hits[self.rows(group)].any(0).sum() >= len(self.screened))
 
-    def fit(self, group: Sequence[Mistake]) -> Fit:
-        """Compare the mistakes of one name with what the student has on every probe."""
+    def fit(self, group: Sequence[Mistake], most: int) -> Fit | None:
+        """Compare the mistakes of one name with what the student has on every probe.
+
+        None if they miss more than `most` of the wrong results.
+        """
         matched: list[Probe] = []
         missed: list[Probe] = []
-        used: set[int] = set()
+        used: dict[int, Mistake] = {}
         for probe in self.wrong:
-            hits = [k for k, m in enumerate(group) if self.equal(probe, probe.value(m))]
-            (matched if hits else missed).append(probe)
-            used.update(hits)
-        # Ways to make the mistake that are not the student's say nothing of the other probes.
-        ways = [m for k, m in enumerate(group) if k in used]
+            for way in (*used.values(), *(m for m in group if id(m) not in used)):
+                if self.equal(probe, probe.value(way)):
+                    used[id(way)] = way
+                    matched.append(probe)
+                    break
+            else:
+                missed.append(probe)
+                if len(missed) > most:
+                    return None
+        # Ways that are not the student's say nothing of the other probes. As few as explain what is
+        # wrong are enough, with those that explain the first results as well: one is the student's.
+        like = [m for m in group if id(m) in used or self.hits[self.place[id(m)]].all()]
+        fit = self._of_ways(like, matched, missed)
+        if not fit.spared and not fit.alone:
+            return fit
+        every = [m for m in group if any(self.equal(p, p.value(m)) for p in matched)]
+        return self._of_ways(every, matched, missed)
+
+    def _of_ways(self, ways: Sequence[Mistake], matched: list[Probe], missed: list[Probe]) -> Fit:
+        """Compare ways to make a mistake with what is right, and with what raised."""
         fit = Fit(tuple(ways), tuple(m.values for m in ways), matched, [], missed, [], [], [])
-        fit.telling = sum(any(self.tells(p, p.value(m)) for m in ways) for p in matched)
+        tell = (p for p in matched if any(self.tells(p, p.value(m)) for m in ways))
+        fit.telling = sum(1 for _ in islice(tell, SURE))
         if not ways:
             return fit
         for probe in self.right:
@@ -171,7 +208,9 @@ class Question:
         An error is explained where such code fails with one of the same kind.
         """
         found: dict[str, list[Mistake]] = {}
-        for way in self.bank:
+        hits = self.hits_on(_spread(self.wrong, self.operation.families, FIRST)).all(1)
+        for place in np.flatnonzero(hits):
+            way = self.bank[place]
             if self.accounts_for(way) >= least:
                 found.setdefault(way.name, []).append(way)
         return [
@@ -256,12 +295,13 @@ class Question:
             i, j, values = first[k], second[k], both[k]
             yield (self.bank[min(i, j)], self.bank[max(i, j)]), values
 
-    def besides(self, fits: Sequence[Fit]) -> Named | None:
+    def besides(self, groups: Sequence[Sequence[Mistake]]) -> Named | None:
         """Return the mistake that explains all but the cases of a feature, where more is wrong."""
         found: dict[str, Named] = {}
-        for fit in fits:
+        for fit in (self.fit(g, len(self.wrong) // 2) for g in groups if self.may_fit(g)):
             if (
-                not fit.missed
+                fit is None
+                or not fit.missed
                 or fit.spared
                 or not fit.mistakes
                 or len(fit.missed) < LEAST
@@ -314,8 +354,8 @@ class Question:
 
     def where(self) -> Stated | None:
         """Say where the output is wrong, if features of the cases tell; an error is wrong, too."""
-        wrong = [described(p.case) for p in (*self.wrong, *self.raised)]
-        right = [described(p.case) for p in self.right]
+        wrong = [p.described for p in (*self.wrong, *self.raised)]
+        right = [p.described for p in self.right]
 
         def harmless(where: Condition) -> bool:
             return self.fresh.holds(where, wrong, self.as_it_must_be)

@@ -7,7 +7,7 @@ A failing case is made small, and named by the bank of mistakes where one explai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -109,6 +109,7 @@ class Checker:
         self.examples, self.seed = examples, seed
         self.names, self.replay, self.spell = names, replay, spell
         self._diagnosis: Diagnosis | None = None
+        self._latest: tuple[Case, Mapping[str, Array] | StudentFault] | None = None
         self.absent = 0  # cases passed over: they need what is optional and not there
         self.lacking = ""  # what the last of them needed
 
@@ -176,7 +177,9 @@ class Checker:
         )
         try:
             returned = self.call(arrays, settings)
+            self._latest = case, returned.outputs
         except StudentFault as fault:
+            self._latest = case, fault
             if fault.kind == "absent":  # optional, and not there
                 self.absent += 1
                 self.lacking = str(fault)
@@ -285,10 +288,12 @@ class Checker:
         known = [n for n in self.named() if n.mistakes]
         if not known:
             return []
-        try:
-            got = self.call(*self.operation.call_arguments(case)).outputs
-        except StudentFault as fault:
-            return [n for n in known if n.raises and fault.kind in FAULTS]
+        if self._latest is None or self._latest[0] is not case:
+            self.wrong(case)
+        assert self._latest is not None
+        got = self._latest[1]
+        if isinstance(got, StudentFault):
+            return [n for n in known if n.raises and got.kind in FAULTS]
         return [n for n in known if n.explains(self.operation, case, got)]
 
     def _elsewhere(self, failure: Failure) -> list[str]:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -115,17 +116,24 @@ def _leaf(tensor: Callable[..., Any], array: Array | None, requires_grad: bool, 
 def _takes(function: Callable[..., Any], name: str) -> bool:
     """Return whether a function takes a keyword argument, as far as its signature tells."""
     function = getattr(function, "__func__", function)  # a method by what its objects share
-    return _has_parameter(function, getattr(function, "__init__", None), name)
+    try:
+        parameters = _parameters(function, getattr(function, "__init__", None))
+    except TypeError:  # what stands for a method in another process cannot be kept by its value
+        parameters = _parameters.__wrapped__(function, None)
+    return (
+        parameters is None
+        or name in parameters
+        or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    )
 
 
 @lru_cache(maxsize=256)
-def _has_parameter(function: Callable[..., Any], _init: Any, name: str) -> bool:
-    """Return what `_takes` does: worked out once, since a signature takes as long as a gradient."""
+def _parameters(function: Callable[..., Any], _init: Any) -> Mapping[str, inspect.Parameter] | None:
+    """Return what a function takes, None if it does not tell; as slow as a gradient, so kept."""
     try:
-        parameters = inspect.signature(function).parameters
+        return inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return True
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return None
 
 
 def _forward(e: Expression, leaves: list[Any]) -> Any:
@@ -269,7 +277,7 @@ def coded(grad: Array | None, shape: Shape, *, constant: bool) -> Array:
 
     Thus a gradient of the wrong shape, or none, is a wrong array as any other: comparable.
     """
-    count = int(np.prod(shape, dtype=int))
+    count = prod(shape)
     code = np.full(HEAD + count, np.nan)
     code[:HEAD] = -1
     if constant and (grad is None or not grad.any()):
