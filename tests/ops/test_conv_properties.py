@@ -195,8 +195,8 @@ def weight_grad(mistake):
     return function
 
 
-# Wrong in geometries that `small` never draws, where a window holds padding alone or an output_padding
-# goes with a dilation: there is nothing here to reject.
+# Wrong in geometries that `small` never draws, where a window holds padding alone or an
+# output_padding goes with a dilation: there is nothing here to reject.
 UNDRAWN = {
     "padding beyond the kernel's reach fails",
     "padding beyond the kernel's reach left out",

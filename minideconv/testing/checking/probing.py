@@ -48,7 +48,8 @@ PROBES = 12
 class Probe:
     """A case, what must come out, and what came out of the student's function.
 
-    ``features`` name a mistake, ``described`` has those that describe one besides. ``got`` is None where it raised, ``error`` is then the kind of error.
+    ``features`` are those that name a mistake, ``described`` those that describe one. ``got`` is
+    None where it raised, ``error`` is then the kind of error.
     """
 
     case: Case

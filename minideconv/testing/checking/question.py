@@ -30,7 +30,7 @@ MOST = 10000
 FIRST, SCREEN = 4, 12
 """Wrong results that every mistake is held against before any is held against all of them.
 
-A mistake that explains everything explains the first few; the others are asked for only if none does."""
+A mistake that explains everything explains the first few; the rest is asked for if none does."""
 APART = ("b is", "groups", "a group", "there is", "C_in", "C_out")
 """Features that have nothing to do with where a window lies: beside those, its mistakes are known.
 

@@ -9,6 +9,8 @@ import pytest
 import sheet
 import units
 
+from minideconv.course.places import course_file
+from minideconv.course.trials import Trial, attempt
 from minideconv.testing.checking.calls import local_call
 from minideconv.testing.checking.run import Checker
 from minideconv.testing.operations import OPERATIONS
@@ -56,6 +58,13 @@ def test_solutions_are_right(unit, backend, monkeypatch):
     own = functions(modules, unit, backend)
     for name in units.about(unit)["operations"]:
         assert not failures(name, own), name
+
+
+@pytest.mark.parametrize("unit", [n for n in units.NAMES if n > "05"])
+def test_classes_are_right_in_another_process_too(unit):
+    """What stands for an object there has attributes and methods, but not all that objects do."""
+    verdict = attempt(Trial("reference", unit, "numpy", str(course_file(None)), unit))
+    assert verdict.right, verdict.text
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -65,7 +65,7 @@ def test_a_mistake_that_shows_within_the_limits_keeps_its_name(key):
     """What cannot be drawn cannot tell two mistakes apart: then there is no name at all."""
     full, limits = LIMITED[key]
     operation = within(full, limits)
-    for mistake in mistakes(full.name)[:: 1 if os.environ.get("MINIDECONV_TEST_BANK") else 5]:
+    for mistake in mistakes(full.name)[:: 1 if os.environ.get("MINIDECONV_TEST_BANK") else 11]:
         if mistake.output not in operation.outputs:
             continue
 
