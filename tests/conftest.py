@@ -24,7 +24,8 @@ gpu       CuPy on the GPU
 Off the CPU, tensors are made on the GPU and array functions are called there, see
 ``support/on_device.py``; tests about the CPU alone are deselected, see ``support/device_tier.py``;
 on fakecuda so are those marked slow or long_on_fakecuda, no test runs more than a few examples,
-and a session that launched no kernel fails.
+and a session that launched no kernel fails. Every second file runs with MINIDECONV_TEST_PART=0/2,
+the others with 1/2.
 
 The tools are programs beside the checkout, ``../shared/tools`` or MINIDECONV_TEST_TOOLS.
 """
@@ -83,6 +84,7 @@ if DEVICE != "cpu":
         if DEVICE == "fakecuda":
             out |= set(filter(device_tier.too_long, items))
         out |= set(filter(device_tier.tried_elsewhere, items))
+        out |= device_tier.in_another_part([item for item in items if item not in out])
         for item in items:
             if item not in out and DEVICE == "fakecuda":
                 device_tier.few_examples(item)

@@ -154,12 +154,29 @@ def tried_elsewhere(item: Any) -> bool:
     return not everything and crc32(item.name.encode()) % 8 != 0
 
 
+def chosen_part() -> tuple[int, int]:
+    """Return which part of the files runs, and of how many (MINIDECONV_TEST_PART, as "0/2")."""
+    words = (os.environ.get("MINIDECONV_TEST_PART") or "0/1").split("/")
+    if len(words) != 2 or not all(w.isdecimal() for w in words) or int(words[0]) >= int(words[1]):
+        raise SystemExit(f"MINIDECONV_TEST_PART is {'/'.join(words)!r}; use 0/2 or 1/2, say")
+    return int(words[0]), int(words[1])
+
+
+def in_another_part(items: list[Any]) -> set[Any]:
+    """Return the tests of those files that are not in this session's part."""
+    part, count = PART
+    files = sorted({item.path for item in items})
+    others = {path for number, path in enumerate(files) if number % count != part}
+    return {item for item in items if item.path in others}
+
+
 def by_itself(path: Path) -> bool:
     """Return whether a test file puts its arrays on the device by itself."""
     return path.resolve().relative_to(TESTS).parts[0] == "cuda"
 
 
 DEVICE = chosen_device()
+PART = chosen_part()
 
 
 class Launches:

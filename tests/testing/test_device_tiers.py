@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import device_tier
 import pytest
@@ -71,6 +73,31 @@ def test_an_unknown_device_is_named():
     done = session(TESTS / "test_geometry.py", MINIDECONV_TEST_DEVICE="tpu")
     assert done.returncode != 0
     assert "MINIDECONV_TEST_DEVICE is 'tpu'; use cpu, fakecuda, gpu" in done.stdout + done.stderr
+
+
+def test_a_part_that_is_none_is_named():
+    done = session(TESTS / "test_geometry.py", MINIDECONV_TEST_PART="2/2")
+    assert done.returncode != 0
+    assert "MINIDECONV_TEST_PART is '2/2'; use 0/2 or 1/2, say" in done.stdout + done.stderr
+
+
+class File(NamedTuple):
+    """An item of pytest, as far as its file goes."""
+
+    path: Path
+    number: int
+
+
+def test_the_parts_are_all_files_once(monkeypatch):
+    items = [File(Path(f"test_{name}.py"), k) for name in "fcabe" for k in range(3)]
+    left_out = []
+    for part in range(2):
+        monkeypatch.setattr(device_tier, "PART", (part, 2))
+        left_out.append(device_tier.in_another_part(items))
+    assert set(items) == left_out[0] | left_out[1]
+    assert not left_out[0] & left_out[1]
+    assert all(left_out)
+    assert all(len({i.path for i in lot}) * 3 == len(lot) for lot in left_out), "whole files"
 
 
 def test_what_is_about_the_cpu_alone_is_there():
