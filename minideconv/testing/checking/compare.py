@@ -22,6 +22,8 @@ def first_difference(want: Expected, got: Array, *, exact: bool) -> tuple[int, .
 
     With `exact` entries are compared by ``==``, else relative to their terms.
     """
+    if not exact and is_close(want, got):
+        return None
     wrong = _wrong(want, got, exact=exact)
     if not wrong.any():
         return None

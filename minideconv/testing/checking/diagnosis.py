@@ -52,7 +52,7 @@ def diagnose(operation: Operation, call: Call) -> Diagnosis:
     named = tuple(explained(operation, seen, fresh))
     unknown = bool(seen) and not any(n.mistakes for n in named)
     kept = remembers(operation, call) if unknown else None
-    return Diagnosis(named, raising(seen, fresh), kept)
+    return Diagnosis(named, kept, partial(raising, seen, fresh))
 
 
 def raising(seen: Sequence[Probe], fresh: Fresh) -> Stated | None:

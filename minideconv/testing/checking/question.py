@@ -27,7 +27,7 @@ SURE = 6
 """The same, where a mistake is named beside something else, or with another one."""
 MOST = 10000
 """Pairs of mistakes that are held against the results: about a second's work."""
-FIRST, SCREEN = 4, 12
+FIRST, SCREEN = 2, 12
 """Wrong results that every mistake is held against before any is held against all of them.
 
 A mistake that explains everything explains the first few; the rest is asked for if none does."""

@@ -125,6 +125,8 @@ class Right:
 
     def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
         """Sum a gradient over the axes that broadcasting added or repeated."""
+        if grad.shape == shape:
+            return grad
         grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
         repeated = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] > 1)
         return grad.sum(axis=repeated, keepdims=True)
