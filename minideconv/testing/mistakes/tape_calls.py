@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -186,14 +187,13 @@ another_way(KEPT[0])(derived(_InnerKeptButTheResult, Composed))
 )
 class _DictionaryKept(Dictionary):
     grads: ClassVar[dict[int, Any]] = {}
-    held: ClassVar[list[Any]] = []  # so that no id is used again
+    held: ClassVar[deque[Any]] = deque()  # the latest, so that none of them gets another one's id
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         super().__init__(data, requires_grad)
-        if len(self.held) > 500:
-            self.held.clear()
-            self.grads.clear()
         self.held.append(self)
+        if len(self.held) > 5000:
+            self.grads.pop(id(self.held.popleft()), None)
 
     def backward(self, grad: Any = None) -> None:
         if self.requires_grad:
