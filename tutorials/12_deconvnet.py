@@ -87,7 +87,7 @@ SIZE = 32
 def scene_with(objects):
     """Return how pictures are drawn that have from `objects[0]` to `objects[1]` objects."""
     return data.Difficulty(
-        classes=("disc", "triangle", "cross"),
+        classes=("disc", "ring", "cross"),
         objects=objects,
         radius=(0.2, 0.4),  # of the picture's side
         stretch=1.15,
@@ -109,7 +109,7 @@ def scenes(split, count, objects):
     return images, seen[:, None].astype(np.float32), masks
 
 
-CLASSES = ["background", "disc", "triangle", "cross"]
+CLASSES = ["background", "disc", "ring", "cross"]
 train_images, train_x, train_y = scenes("train", 2000, objects=(1, 1))
 val_images, val_x, val_y = scenes("val", 200, objects=(1, 1))
 
@@ -386,14 +386,14 @@ def predict(net, x):
 # %%
 few = slice(0, 8)
 net = network()
-losses = train(net, train_x[few], train_y[few], steps=250, rate=1e-2)
+losses = train(net, train_x[few], train_y[few], steps=150, rate=1e-2)
 with no_grad():  # in training's mode: normalised by this batch, as while it learned
     by_heart = net(Tensor(train_x[few])).numpy().argmax(axis=1).astype(np.uint8)
 right = (by_heart == train_y[few])[train_y[few] != 255].mean()
 print(f"loss {losses[0]:.2f} at first, {losses[-1]:.3f} at last; {right:.1%} of the pixels right")
 board(
     {"true mask": train_y[few], "prediction": by_heart},
-    alt="The masks of six pictures of the batch, and the predictions after 250 steps on it, which "
+    alt="The masks of six pictures of the batch, and the predictions after 150 steps on it, which "
     "are the same but for single pixels on the void outlines",
 )
 
@@ -434,16 +434,31 @@ board(
 )  # fmt: skip
 
 # %%
-HALF = 350
-two_stage = network()
-losses = train(two_stage, first_x, first_y, steps=HALF)
-losses += train(two_stage, second_x, second_y, steps=HALF, seed=1)
+HALF = 200
 
-smooth = np.convolve(losses, np.ones(20) / 20, mode="valid")
-points = [(step + 10, loss) for step, loss in enumerate(smooth)]
+
+def loss_of(net, x, masks):
+    """Return the loss of a network on pictures, without training on them."""
+    net.eval()
+    with no_grad():
+        return F.cross_entropy(net(Tensor(x)), masks).item()
+
+
+def smooth(losses, start):
+    """Return (step, mean of 20 steps) for a curve that begins at step `start`."""
+    means = np.convolve(losses, np.ones(20) / 20, mode="valid")
+    return [(start + 10 + step, loss) for step, loss in enumerate(means)]
+
+
+two_stage = network()
+easy = train(two_stage, first_x, first_y, steps=HALF)
+print(f"after stage 1: loss {loss_of(two_stage, first_x, first_y):.2f} on the windows of stage 1, "
+      f"{loss_of(two_stage, second_x, second_y):.2f} on those of stage 2")  # fmt: skip
+harder = train(two_stage, second_x, second_y, steps=HALF, seed=1)
+print(f"after stage 2: {loss_of(two_stage, second_x, second_y):.2f} on those of stage 2")
 show(
     training_curves(
-        {"stage 1": points[: HALF - 19], "stage 2": points[HALF - 19 :]},
+        {"stage 1": smooth(easy, 0), "stage 2": smooth(harder, HALF)},
         y_axis="cross-entropy, mean of 20 steps",
     ),
     alt="The loss falls over 350 steps of stage 1; at the beginning of stage 2 it rises, because "
@@ -477,6 +492,8 @@ wide_images, wide_x, wide_y = scenes("val", 60, objects=(1, 2))
 wide_objects = ((wide_y > 0) & (wide_y != 255)).astype(float)
 second_half = list(NAMES.values())[8:]
 maps_of = layers(two_stage, wide_x)
+objects, ground = maps_of["score"][:, 1:], maps_of["score"][:, :1]
+maps_of["score"] = objects.max(axis=1, keepdims=True) - ground  # for an object, against none
 CHOOSE, CHECK = slice(0, 30), slice(30, 60)
 
 
@@ -539,10 +556,20 @@ show(
 # Each map has its own scale: dark is its smallest number, light its largest. Each round is the same: `unpool` doubles the map and leaves holes, because a value goes to its switch and nowhere else; `deconv` fills the holes. One picture can mislead, so here is the correlation of these
 # channels on all of the other 30 pictures:
 
+
 # %%
+def perfect(side):
+    """Return the likeness of the best map of side × side pixels: the masks' means over squares."""
+    times = SIZE // side
+    means = wide_objects[CHECK].reshape(-1, 1, side, times, side, times).mean(axis=(3, 5))
+    return likeness(means, wide_objects[CHECK])[0]
+
+
+print("               its size allows")
 for name, channel in best.items():
     value = likeness(maps_of[name][CHECK], wide_objects[CHECK])[channel]
-    print(f"{name:12s}{value:5.2f}  {'#' * round(40 * max(0, value))}")
+    most = perfect(maps_of[name].shape[2])
+    print(f"{name:12s}{value:5.2f}{most:10.2f}      {'#' * round(40 * max(0, value))}")
 
 # %% [markdown]
 # The saw teeth are the two steps. The same with other seeds, that is with `network(1)` trained with `seed=1` and `seed=2` in the two stages of section 4, and with `network(2)`, `seed=2` and `seed=3`:
@@ -674,12 +701,12 @@ shares = np.bincount(val_y[(val_y > 0) & (val_y != 255)])[1:]
 print(
     f"\nright class, if all were called {CLASSES[shares.argmax() + 1]}: {shares.max() / shares.sum():.2f}"
 )
-each = ConfusionMatrix(len(CLASSES))
-each.update(val_y, predict(nets[(True, True), 0], val_x))
-print(
-    "both open, IoU of",
-    ", ".join(f"{c} {iou:.2f}" for c, iou in zip(CLASSES, each.iou, strict=True)),
-)
+print("\nIoU of each label, seed 0:")
+for bottleneck, switches in grid:
+    each = ConfusionMatrix(len(CLASSES))
+    each.update(val_y, predict(nets[(bottleneck, switches), SEEDS[0]], val_x))
+    print(f"{'open' if bottleneck else 'closed':12s}{'open' if switches else 'closed':11s}",
+          ", ".join(f"{c} {iou:.2f}" for c, iou in zip(CLASSES, each.iou, strict=True)))  # fmt: skip
 
 
 # %% [markdown]
@@ -749,55 +776,63 @@ def main_class(masks):
 
 
 differ = main_class(A) != main_class(B)
+FIRST, SECOND, A, B = (each[differ] for each in (FIRST, SECOND, A, B))
 
 
-def transplant(net):
-    """Return the labels for the bottleneck of A with the switches of B."""
+def drawn_from(net, bottleneck_of, switches_of):
+    """Return what the second half draws from one picture's bottleneck and another's switches."""
     net.eval()
     with no_grad():
-        numbers, _ = net.encode(Tensor(FIRST))
-        _, switches = net.encode(Tensor(SECOND))
+        numbers, _ = net.encode(Tensor(bottleneck_of))
+        _, switches = net.encode(Tensor(switches_of))
         return net.decode(numbers, switches).numpy().argmax(axis=1).astype(np.uint8)
 
 
 def object_iou(labels, truth):
-    """Return the IoU of objects, all classes counted as one."""
+    """Return each picture's IoU of objects, all classes counted as one."""
     counted = truth != 255
     ours, theirs = (labels > 0) & counted, (truth > 0) & counted
-    return (ours & theirs).sum() / (ours | theirs).sum()
+    return (ours & theirs).sum(axis=(1, 2)) / (ours | theirs).sum(axis=(1, 2))
 
 
-def nearer(labels):
-    """Return how often a drawing has more pixels on B's object than on A's, and the reverse."""
-    on_a, on_b = (((labels > 0) & (truth[differ] > 0)).sum(axis=(1, 2)) for truth in (A, B))
-    return (on_b > on_a).mean(), (on_a > on_b).mean()
+def follows(labels):
+    """Return the mean object IoU with A and with B, and how often the class is A's and B's."""
+    found = main_class(labels)
+    return np.array([object_iou(labels, A).mean(), object_iou(labels, B).mean(),
+                     (found == main_class(A)).mean(), (found == main_class(B)).mean()])  # fmt: skip
 
 
-def follows(net):
-    """Return object IoU with A and with B, and how often the class is A's and B's."""
-    labels = transplant(net)[differ]
-    drawn_class = main_class(labels)
-    return np.array([object_iou(labels, A[differ]), object_iou(labels, B[differ]),
-                     (drawn_class == main_class(A[differ])).mean(),
-                     (drawn_class == main_class(B[differ])).mean()])  # fmt: skip
-
-
-moved = np.array([follows(nets[(True, True), seed]) for seed in SEEDS])
-where_a, where_b, what_a, what_b = moved.mean(axis=0)
-print(f"{differ.sum()} pairs of different classes       A's    B's")
-print(f"object IoU with the mask of          {where_a:.2f}   {where_b:.2f}")
-print(f"how often the class is               {what_a:.2f}   {what_b:.2f}")
-print(
-    f"(the masks of A and B themselves have an object IoU of {object_iou(A[differ], B[differ]):.2f})"
-)
-on_b, on_a = nearer(transplant(nets[(True, True), SEEDS[0]])[differ])
-print(f"drawn more on B's object: {on_b:.2f} of the pairs, more on A's: {on_a:.2f}")
-pairs = np.flatnonzero(differ)[:6]
+print(f"{len(A)} pairs of different classes       object IoU with     class is")
+print("                                     A's     B's       A's     B's")
+for seed in SEEDS:
+    net = nets[(True, True), seed]
+    own, drawing = drawn_from(net, FIRST, FIRST), drawn_from(net, FIRST, SECOND)
+    for title, labels in (
+        ("A's bottleneck, A's switches", own),
+        ("A's bottleneck, B's switches", drawing),
+    ):
+        print(
+            f"{title:33s}"
+            + "".join(
+                f"{value:8.2f}{gap}"
+                for value, gap in zip(follows(labels), ("", "  ", "", ""), strict=True)
+            )
+        )
+    nearer = object_iou(drawing, B) > object_iou(drawing, A)
+    print(
+        f"  with B's switches, nearer to B's mask than to A's: {nearer.mean():.2f} of the pairs; "
+        f"nothing is drawn in {(main_class(drawing) == 0).mean():.2f}"
+    )
+    sure = main_class(own) == main_class(A)
+    print(
+        f"  where A's class was right with A's switches, it is A's with B's: {(main_class(drawing) == main_class(A))[sure].mean():.2f}"
+    )
+print(f"the masks of A and B themselves have an object IoU of {object_iou(A, B).mean():.2f}")
 board(
     {
-        "A: the\nbottleneck": FIRST[pairs, 0],
-        "B: the\nswitches": SECOND[pairs, 0],
-        "drawn": transplant(nets[(True, True), SEEDS[0]])[pairs],
+        "A: the\nbottleneck": FIRST[:, 0],
+        "B: the\nswitches": SECOND[:, 0],
+        "drawn": drawn_from(nets[(True, True), SEEDS[0]], FIRST, SECOND),
     },
     alt="Six pairs of pictures with one shape each, and what is drawn from the bottleneck of the "
     "first and the switches of the second: in four pairs a patch where the second picture has its "
