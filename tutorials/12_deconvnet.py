@@ -608,8 +608,8 @@ for name, channel in best.items():
     print(f"{name:12s}{value:5.2f}{most:10.2f}      {'#' * round(40 * max(0, value))}")
 
 # %% [markdown]
-# The number beside is what a perfect map of that size would reach: the mask itself, averaged over squares. (That a layer of `unpool` is below the one before it, and below the `deconv` after it, is so by construction: three quarters of it
-# are zeros, at places of its own.) The same with other seeds, that is with `network(1)` trained with `seed=1` and `seed=2` in the two stages of section 4, and with `network(2)`, `seed=2` and `seed=3`:
+# The number beside is what a perfect map of that size would reach: the mask itself, averaged over squares. (That a layer of `unpool` is below the one before it, and below the `deconv` after it, is to be expected: three quarters of it
+# are zeros.) The same with other seeds, that is with `network(1)` trained with `seed=1` and `seed=2` in the two stages of section 4, and with `network(2)`, `seed=2` and `seed=3`:
 #
 # | seed | fc6_deconv | unpool3 | deconv3 | unpool2 | deconv2 | unpool1 | deconv1 | score |
 # |---|---|---|---|---|---|---|---|---|
@@ -770,11 +770,8 @@ STORED = {  # (bottleneck open, switches open): mean IoU, object IoU, right clas
     (False, True): [(0.511, 0.942, 0.632), (0.473, 0.909, 0.568), (0.476, 0.917, 0.579)],
     (False, False): [(0.207, 0.000, np.nan)] * 3,
 }
-CONTROL = [
-    (0.586, 0.951, 0.704),
-    (0.626, 0.942, 0.743),
-    (0.607, 0.949, 0.723),
-]  # first half trained
+# the bottleneck closed, the switches open, the first half trained before
+CONTROL = [(0.586, 0.951, 0.704), (0.626, 0.942, 0.743), (0.607, 0.949, 0.723)]
 print("bottleneck  switches  mean IoU     object IoU   right class")
 for (bottleneck, switches), values in (*STORED.items(), ((False, "trained"), CONTROL)):
     means, spreads = np.mean(values, axis=0), np.std(values, axis=0, ddof=1)
@@ -898,7 +895,7 @@ board(
 # The three seeds of section 6 gave, with B's switches: object IoU 0.16, 0.15, 0.18 with A's mask and 0.51, 0.58, 0.55 with B's; the class is A's in 0.76, 0.66, 0.75 of the pairs, and B's in 0.12, 0.18, 0.15. With A's own switches the class is A's in 0.97, 0.82, 0.94.
 # In all three the drawing agrees more with B's mask than with A's in 0.94 to 1.00 of the pairs, and its class is far more often that of the bottleneck, as in the grid.
 #
-# It is no clean exchange. The figure shows ragged patches, two of them mostly of B's class. With its own switches a network reaches an object IoU of 0.96, here at most 0.58: the second half has never been given one picture's numbers with another's switches. Of the pictures whose class was right with their own switches about a fifth is
+# It is no clean exchange. The figure shows ragged patches, two of them mostly of B's class. With its own switches a network reaches an object IoU of 0.96, here at most 0.58; its second half has never been given one picture's numbers with another's switches. Of the pictures whose class was right with their own switches about a fifth is
 # no longer A's. And the place is not quite the switches' alone: the agreement with A is a little above that of A and B themselves, 0.12. That is why the grid, trained anew for each cell, comes first.
 #
 # ## What the paper says
