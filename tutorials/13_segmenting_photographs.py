@@ -450,7 +450,7 @@ table("FCN", "FCN, 20 windows", "FCN, 20 windows, sum",
 # have not been looked at, and with five nearly all have been, which is where the curves become nearly flat.
 #
 # There are two possible causes. A window gives a finer grid; and its objects have the sizes, and the share of the picture, that the networks were trained on (section 2). If the second were the reason,
-# networks trained on whole scenes should do as well on whole scenes. They do not: exercise 4 trains some, and windows stay 0.22 to 0.29 above them for the FCN, in three trainings. (For DeconvNet 0.14 to 0.32; but it learns less from
+# networks trained on whole scenes should do as well on whole scenes. They do not: exercise 3 trains some, and windows stay 0.22 to 0.29 above them for the FCN, in three trainings. (For DeconvNet 0.14 to 0.32; but it learns less from
 # whole scenes, so for it this settles nothing.)
 #
 # *How* windows are joined matters: by the sum the FCN loses and DeconvNet gains, and with it goes the order of the two. Exercise 1 asks which of this is decided, section 7 has three trainings. All that follows
@@ -715,20 +715,7 @@ for setting in settings:
 # ```
 # </details>
 #
-# **3.** A window of 24 pixels around an object: how far apart are the FCN's scores then, in pixels of the scene? And how far for a window of 96?
-#
-# <details><summary>Answer</summary>
-#
-# The scores are 8 pixels apart in the network's 32. A window of $w$ pixels is resized by $32 / w$, so they are $8 w / 32 = w / 4$ pixels of the scene apart: 6 and 24.
-#
-# ```python
-# apart = {window: 8 * window / SIZE for window in (24, 96)}
-# print("window: pixels apart", apart)
-# assert apart == {24: 6, 96: 24}
-# ```
-# </details>
-#
-# **4.** Section 4 says that windows are not only worth something because the networks were trained on windows. Train both on whole scenes, reduced to 32 pixels, and compare.
+# **3.** Section 4 says that windows are not only worth something because the networks were trained on windows. Train both on whole scenes, reduced to 32 pixels, and compare.
 #
 # <details><summary>Answer</summary>
 #
