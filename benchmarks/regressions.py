@@ -2,6 +2,7 @@
 
     git worktree add ../before COMMIT
     python -m benchmarks.regressions ../before [--only steps tape ...] [--out FILE.json]
+    python -m benchmarks.regressions ../before --again FILE.json --out FILE.json
     python -m benchmarks.regressions --table FILE.json
 
 The programs that measure are this checkout's; each version of the package runs in a process of its
@@ -9,7 +10,9 @@ own, with one thread. The two take turns, and a row says how many times as much 
 package here takes as the one in FOLDER: the median over three pairs of processes of the median over
 their turns. A row that is then above the limit (1.03) gets twelve more. All fifteen count, with
 the interval that holds their true median with 96 % (order statistics, as in a sign test).
-Such a row is slower if its median is above the limit and its whole interval above 1.
+Such a row is slower if its median is above the limit and its whole interval above 1. Of a hundred
+rows that are as fast as before two look so by chance: ``--again`` measures the slower rows of a
+stored run once more, by fifteen new pairs, which alone count then.
 """
 
 from __future__ import annotations
@@ -126,6 +129,23 @@ def measure(folders: Mapping[str, Path], sections: Sequence[str], turns: int) ->
     return [joined(row, got) for row, got in found.items()]
 
 
+def once_more(folders: Mapping[str, Path], rows: Sequence[Any], turns: int) -> list[Any]:
+    """Return the rows, those that are slower measured anew; ``first`` is what they were."""
+    found: dict[str, list[dict[str, float]]] = {row["row"]: [] for row in rows if slower(row)}
+    for number in range(PAIRS + MORE if found else 0):
+        with ExitStack() as stack:
+            versions = {name: stack.enter_context(Version(path)) for name, path in folders.items()}
+            for row, got in found.items():
+                got.append(pair(versions, row, turns))
+                print(f"{number + 1}  {row}: {got[-1]['ratio']:.3f}", flush=True)
+    return [
+        {**joined(row["row"], found[row["row"]]), "first": [row["ratio"], *row["interval"]]}
+        if row["row"] in found
+        else row
+        for row in rows
+    ]
+
+
 def joined(row: str, got: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Return a row of the table from what pairs of processes gave."""
     here, before, ratio = (
@@ -147,6 +167,8 @@ def slower(row: Mapping[str, Any]) -> bool:
 def line(row: Mapping[str, Any]) -> str:
     """Return one line of the table."""
     interval = "{:.3f} to {:.3f}".format(*row["interval"]) if row["interval"] else ""
+    if "first" in row:
+        interval += "; at first {:.3f}, {:.3f} to {:.3f}".format(*row["first"])
     return (
         f"| {row['row']} | {row['before']:g} | {row['here']:g} | {row['ratio']:.3f} | {interval} |"
     )
@@ -193,6 +215,8 @@ def main(arguments: Sequence[str]) -> int:
                         metavar="SECTION", help=f"of {', '.join(SECTIONS)} [all]")  # fmt: skip
     parser.add_argument("--turns", type=positive, default=5, metavar="N", help="turns [5]")
     parser.add_argument("--out", type=Path, metavar="FILE", help="store the rows there")
+    parser.add_argument("--again", type=Path, metavar="FILE",
+                        help="measure the slower rows of a stored run once more")  # fmt: skip
     parser.add_argument("--table", type=Path, metavar="FILE", help="show what was stored")
     options = parser.parse_args(arguments)
     if options.table:
@@ -202,19 +226,29 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(
             f"FOLDER is {options.before}; it must be a checkout of minideconv (git worktree add)"
         )
-    found: dict[str, Any] = {
+    folders = {"here": ROOT, "before": options.before.resolve()}
+    commits = {name: commit(folder) for name, folder in folders.items()}
+    if options.again:
+        found: dict[str, Any] = load_shown(options.again, table)
+        rows = once_more(folders, found["rows"], options.turns)
+        found |= {"rows": rows, "again": {"date": date.today().isoformat(), **commits}}
+        return _shown(found, options.out)
+    found = {
         "date": date.today().isoformat(),
         "machine": machine.describe(),
         "versions": machine.versions(),
-        "here": commit(ROOT),
-        "before": commit(options.before),
+        **commits,
     }
-    folders = {"here": ROOT, "before": options.before.resolve()}
     found["rows"] = measure(folders, options.only, options.turns)
     if not found["rows"]:
         raise BenchmarkError("there is no row that both versions have")
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return _shown(found, options.out)
+
+
+def _shown(found: dict[str, Any], out: Path | None) -> int:
+    """Store and print a run; return 1 if a row is slower."""
+    if out:
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"\n{table(found)}", end="")
     return int(any(slower(row) for row in found["rows"]))
 

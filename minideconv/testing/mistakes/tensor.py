@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,12 @@ class Right:
             elif id(node) not in seen:
                 seen.add(id(node))
                 stack.append((node, True))
-                stack += [(x, False) for x in node.operands]
+                stack += [(x, False) for x in node.stacked()]
         return reversed(found)
+
+    def stacked(self) -> Sequence[Any]:
+        """Return the operands, of which the last is visited first."""
+        return self.operands
 
     def begin(self) -> None:
         """Forget the gradients of intermediate results."""

@@ -6,7 +6,7 @@ from either end, and makes ``a - b``, ``a / b`` and the mean of other operations
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,20 +49,9 @@ class Composed(Right):
 class OtherOrder(Right):
     """Another right order: operands are visited from the first to the last."""
 
-    def order(self) -> Iterator[Any]:
-        """Yield the nodes, each after all that use it."""
-        found: list[Any] = []
-        seen: set[int] = set()
-        stack = [(self, False)]
-        while stack:
-            node, finished = stack.pop()
-            if finished:
-                found.append(node)
-            elif id(node) not in seen:
-                seen.add(id(node))
-                stack.append((node, True))
-                stack += [(x, False) for x in reversed(node.operands)]
-        return reversed(found)
+    def stacked(self) -> Sequence[Any]:
+        """Return the operands, of which the last is visited first."""
+        return self.operands[::-1]
 
 
 class Apart(Right):
