@@ -39,6 +39,9 @@ def test_a_version_is_measured_by_the_programs_from_here(tmp_path):
 FOUND = {"machine": {"cpu": "A machine"}, "date": "2026-11-30", "here": "b+", "before": "a"}
 
 
+TIMES = {"before": 1000, "here": 1000}  # ms, of what takes a second
+
+
 def row_of(name, *ratios):
     return joined(name, [{"here": 2e-3, "before": 1e-3, "ratio": ratio} for ratio in ratios])
 
@@ -93,6 +96,25 @@ def test_a_row_above_the_limit_is_measured_more_often(monkeypatch):
     assert [(row["row"], row["pairs"]) for row in rows] == [("tape: same", 3), ("tape: slower", 15)]
     assert rows[1]["ratio"] == 1, "it is not left as soon as it has fallen"
     assert set(measured) == {"tape: same", "tape: slower"}
+
+
+def test_the_slower_rows_of_a_stored_run_are_measured_once_more(tmp_path, monkeypatch, capsys):
+    """The new pairs alone count; what was measured at first is said beside them."""
+    slow, noise = row_of("slow", *[1.2] * 15), row_of("noise", *[0.9] * 4, *[1.2] * 11)
+    file, out = tmp_path / "found.json", tmp_path / "again.json"
+    file.write_text(json.dumps({**FOUND, "rows": [slow, noise]}), encoding="utf-8")
+    monkeypatch.setattr(Version, "__init__", lambda self, folder: None)
+    monkeypatch.setattr(Version, "__exit__", lambda *_: None)
+    for ratio, verdict in ((1.0, "none slower"), (1.1, "slower: slow")):
+        got = {"here": 1.0, "before": 1.0, "ratio": ratio}
+        monkeypatch.setattr(regressions, "pair", lambda versions, row, turns, got=got: got)
+        arguments = [str(ROOT), "--again", str(file), "--out", str(out)]
+        assert main(arguments) == (ratio > 1)
+        assert f"median {(ratio + 1.2) / 2:.3f}, {verdict}" in capsys.readouterr().out
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert rows == [{**row_of("slow", *[1.1] * 15), **TIMES, "first": [1.2, 1.2, 1.2]}, noise]
+    assert main(["--table", str(out)]) == 0
+    assert "1.100 to 1.100; at first 1.200, 1.200 to 1.200 |" in capsys.readouterr().out
 
 
 def test_what_is_no_checkout_is_refused(tmp_path):
