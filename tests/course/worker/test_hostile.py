@@ -251,6 +251,27 @@ def test_a_fork_bomb_of_daemons(body, own, monkeypatch):
     body(lines, "import os, time").fault(kind="processes")
 
 
+def test_a_process_that_shows_late_is_ended_too():
+    """The system's list of children may leave one out at first: it is killed while it is awaited."""
+    program = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+import keeper
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+begin = time.monotonic()
+keeper._reap(keeper.load("tree"), begin + 30)
+print(time.monotonic() - begin)
+"""
+    folder = Path(process.__file__).parent / "inside"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 30
+
+
 def test_processes_that_outlive_the_call_end_with_the_worker(body):
     lines = """
     import subprocess

@@ -76,7 +76,7 @@ def main() -> None:
     if limits["user"] is not None:
         _end_all_of(limits["user"][0])
     tree.end_below(os.getpid())
-    _reap(time.monotonic() + 5)
+    _reap(tree, time.monotonic() + 5)
     shutil.rmtree(limits["home"], ignore_errors=True)  # the grader may be gone
     with contextlib.suppress(OSError):
         os.write(control, json.dumps(report).encode() + b"\n")
@@ -151,11 +151,16 @@ def _watch(tree: ModuleType, child: int, control: int, limits: dict[str, Any]) -
             return {"memory": limits["memory"]}
 
 
-def _reap(until: float) -> None:
-    """Wait until every process below has ended."""
+def _reap(tree: ModuleType, until: float) -> None:
+    """Wait until every process below has ended.
+
+    What the list of children left out is killed when it shows: while some of them end, the system
+    may leave out others, and one of those may start another process meanwhile.
+    """
     while time.monotonic() < until:
         try:
             if not os.waitpid(-1, os.WNOHANG)[0]:
+                tree.end(tree.below(os.getpid()))
                 time.sleep(0.001)
         except ChildProcessError:
             return
