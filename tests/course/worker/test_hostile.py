@@ -252,7 +252,7 @@ def test_a_fork_bomb_of_daemons(body, own, monkeypatch):
 
 
 def test_a_process_that_shows_late_is_ended_too():
-    """The system's list of children may leave one out at first: it is killed while it is awaited."""
+    """The list of children may leave one out at first: it is killed while it is awaited."""
     program = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
