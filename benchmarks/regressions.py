@@ -123,10 +123,20 @@ def measure(folders: Mapping[str, Path], sections: Sequence[str], turns: int) ->
             elif number == PAIRS:
                 # Decided once: a row that were left as soon as it falls below would always fall.
                 asked = [row for row in asked if joined(row, found[row])["ratio"] > LIMIT]
-            for row in asked:
-                found[row].append(pair(versions, row, turns))
-                print(f"{number + 1}  {row}: {found[row][-1]['ratio']:.3f}", flush=True)
+            _add_pairs(versions, {row: found[row] for row in asked}, turns, number)
     return [joined(row, got) for row, got in found.items()]
+
+
+def _add_pairs(
+    versions: Mapping[str, Version],
+    found: Mapping[str, list[dict[str, float]]],
+    turns: int,
+    number: int,
+) -> None:
+    """Let two processes take turns at some rows, and say what came out."""
+    for row, got in found.items():
+        got.append(pair(versions, row, turns))
+        print(f"{number + 1}  {row}: {got[-1]['ratio']:.3f}", flush=True)
 
 
 def once_more(folders: Mapping[str, Path], rows: Sequence[Any], turns: int) -> list[Any]:
@@ -135,9 +145,7 @@ def once_more(folders: Mapping[str, Path], rows: Sequence[Any], turns: int) -> l
     for number in range(PAIRS + MORE if found else 0):
         with ExitStack() as stack:
             versions = {name: stack.enter_context(Version(path)) for name, path in folders.items()}
-            for row, got in found.items():
-                got.append(pair(versions, row, turns))
-                print(f"{number + 1}  {row}: {got[-1]['ratio']:.3f}", flush=True)
+            _add_pairs(versions, found, turns, number)
     return [
         {**joined(row["row"], found[row["row"]]), "first": [row["ratio"], *row["interval"]]}
         if row["row"] in found

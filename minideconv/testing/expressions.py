@@ -320,16 +320,17 @@ def _parts(text: str) -> Parts:
 
 @lru_cache(maxsize=8192)
 def _shapes(text: str) -> tuple[Shape, ...]:
-    """Return the shapes of an expression's leaves and nodes."""
-    parts = _parts(text)
-    shapes = list(parts.leaves)
-    for node in parts.nodes:
-        shapes.append(node.shape(tuple(shapes[i] for i in node.inputs)))
-    return tuple(shapes)
+    """Return the shapes of an expression's leaves and nodes; worked out once."""
+    return tuple(_computed(_parts(text)))
 
 
 def _result(e: Parts) -> Shape:
     """Return the shape of the last node; ValueError if it cannot be computed."""
+    return _computed(e)[-1]
+
+
+def _computed(e: Parts) -> list[Shape]:
+    """Return the shapes of leaves and nodes; ValueError if one cannot be computed."""
     shapes = list(e.leaves)
     for number, node in enumerate(e.nodes):
         if max(node.inputs) >= len(shapes):
@@ -337,7 +338,7 @@ def _result(e: Parts) -> Shape:
         shapes.append(node.shape(tuple(shapes[i] for i in node.inputs)))
         if number == 0 and e.repeat > 1 and shapes[-1] != shapes[node.inputs[0]]:
             raise ValueError("Expression: the first node cannot be repeated")
-    return shapes[-1]
+    return shapes
 
 
 def _integers(word: str | None) -> tuple[int, ...]:
